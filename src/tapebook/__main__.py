@@ -1,0 +1,5 @@
+"""``python -m tapebook``."""
+
+from tapebook.cli.main import run
+
+run()

@@ -1,0 +1,3 @@
+"""Book and trades become numbers."""
+
+__all__: list[str] = []

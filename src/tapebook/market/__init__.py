@@ -1,0 +1,3 @@
+"""The words of the program: events, instruments, sessions, clocks, operators, errors."""
+
+__all__: list[str] = []

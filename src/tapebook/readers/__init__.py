@@ -1,0 +1,3 @@
+"""Files as their vendors publish them become events."""
+
+__all__: list[str] = []

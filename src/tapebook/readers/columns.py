@@ -1,0 +1,124 @@
+"""Text columns into integers: the border between a vendor's CSV and the words of the program.
+
+Every function takes an Arrow column of strings or bytes and returns ``(values, ok)``; what ``ok`` holds is listed in
+:mod:`tapebook.kernels.text`. Missing values stay missing (``ok`` EMPTY), bad ones are for the quarantine.
+"""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tapebook.kernels.text import BAD, EMPTY, OK, TOO_FINE, TOO_LARGE, parse_decimals, parse_iso_times
+from tapebook.market.events import MISSING
+
+__all__ = [
+    "BAD",
+    "EMPTY",
+    "OK",
+    "TOO_FINE",
+    "TOO_LARGE",
+    "buffers",
+    "fixed_point",
+    "iso_times",
+    "local_to_utc",
+    "why_not",
+]
+
+_EMPTY_BYTES = np.zeros(0, np.uint8)
+
+
+def buffers(column: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Return the bytes and offsets of a (large-)string or binary column; nulls come out empty.
+
+    >>> data, offsets = buffers(pa.array(["12", None, "3"]))
+    >>> bytes(data[offsets[0] : offsets[1]]), offsets.tolist()
+    (b'12', [0, 2, 2, 3])
+    """
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    if column.null_count:
+        column = column.fill_null("" if pa.types.is_string(column.type) else b"")
+    wide = pa.types.is_large_string(column.type) or pa.types.is_large_binary(column.type)
+    _, offset_buffer, data_buffer = column.buffers()
+    offsets = np.frombuffer(offset_buffer, np.int64 if wide else np.int32, len(column) + 1 + column.offset)[
+        column.offset :
+    ]
+    data = np.frombuffer(data_buffer, np.uint8) if data_buffer is not None else _EMPTY_BYTES
+    return data, offsets.astype(np.int32, copy=False)
+
+
+def fixed_point(
+    column: pa.Array, digits: int = 9, *, decimal_comma: bool = False
+) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+    """Read decimal numbers as int64 in units of 10**-digits; empty or bad ones are MISSING.
+
+    >>> values, ok = fixed_point(pa.array(["4781.25", "", "x", "1e-05"]))
+    >>> values[[0, 3]].tolist(), ok.tolist()
+    ([4781250000000, 10000], [1, 0, -1, 1])
+    """
+    data, offsets = buffers(column)
+    out = np.full(len(column), MISSING, np.int64)
+    ok = np.zeros(len(column), np.int8)
+    parse_decimals(data, offsets, digits, ord("," if decimal_comma else "."), out, ok)
+    return out, ok
+
+
+def iso_times(column: pa.Array, zone: ZoneInfo | None = None) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+    """Read year-first times as ns since 1970 UTC; ``zone`` is where the clock hung for times that name no offset.
+
+    A time without an offset is BAD when ``zone`` is None: a naive time is never guessed to be UTC.
+
+    >>> ns, ok = iso_times(pa.array(["1970-01-01T00:00:01.5Z", "1970-01-01 00:00:00"]), ZoneInfo("America/New_York"))
+    >>> ns.tolist(), ok.tolist()
+    ([1500000000, 18000000000000], [1, 1])
+    """
+    data, offsets = buffers(column)
+    out = np.full(len(column), MISSING, np.int64)
+    zoned = np.zeros(len(column), np.int8)
+    ok = np.zeros(len(column), np.int8)
+    parse_iso_times(data, offsets, out, zoned, ok)
+    naive = (ok == OK) & (zoned == 0)
+    if naive.any():
+        if zone is None:
+            out[naive] = MISSING
+            ok[naive] = BAD
+        else:
+            out[naive] = local_to_utc(out[naive], zone)
+    return out, ok
+
+
+def local_to_utc(wall_ns: NDArray[np.int64], zone: ZoneInfo) -> NDArray[np.int64]:
+    """Turn local wall time (ns, as if it were UTC) into UTC.
+
+    The repeated hour of autumn is taken as its first pass (standard ``fold=0``), the missing hour of spring is read
+    with the offset before the change, as the standard library does.
+
+    >>> noon = np.array(["2024-03-11T12:00:00"], "M8[ns]").astype(np.int64)
+    >>> local_to_utc(noon, ZoneInfo("America/Chicago")).astype("M8[ns]").astype(str).tolist()
+    ['2024-03-11T17:00:00.000000000']
+    """
+    from datetime import UTC, datetime, timedelta
+
+    quarter_ns = 900 * 1_000_000_000  # every zone changes its offset on a quarter of an hour
+    quarters, inverse = np.unique(wall_ns // quarter_ns, return_inverse=True)
+    epoch = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+    offsets = np.empty(quarters.size, np.int64)
+    for i, quarter in enumerate(quarters.tolist()):
+        offset = (epoch + timedelta(seconds=quarter * 900)).replace(tzinfo=zone).utcoffset()
+        offsets[i] = int(offset.total_seconds()) * 1_000_000_000 if offset is not None else 0
+    result: NDArray[np.int64] = wall_ns - offsets[inverse]
+    return result
+
+
+def why_not(code: int) -> str:
+    """Return what was expected instead, for a value that a parser above refused with ``code``."""
+    return {
+        EMPTY: "a value",
+        BAD: "a number",
+        TOO_FINE: "no more digits than the instrument's smallest unit",
+        TOO_LARGE: "a number within int64",
+    }.get(code, "")

@@ -1,0 +1,25 @@
+"""Shared fixtures. Recordings come from the folder TAPEBOOK_DATA, or ``../shared/data`` beside the checkout."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DATA = Path(os.environ.get("TAPEBOOK_DATA") or ROOT.parent / "shared" / "data")
+
+
+@pytest.fixture(scope="session")
+def recording() -> Callable[[str], Path]:
+    """Return the path of a recording, or skip the test with a reason where the recordings are not there."""
+
+    def find(name: str) -> Path:
+        path = DATA / name
+        if not path.exists():
+            pytest.skip(f"recording {name} is not on this machine (set TAPEBOOK_DATA to the folder of recordings)")
+        return path
+
+    return find
