@@ -7,6 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A first call compiles or loads kernels: the time of one example says nothing here.
+settings.register_profile("tapebook", deadline=None, print_blob=True)
+settings.load_profile("tapebook")
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("TAPEBOOK_DATA") or ROOT.parent / "shared" / "data")
