@@ -1,0 +1,52 @@
+# make demo    the main job on a simulated session, end to end, with a report
+# make test    everything that is checked: style, types, floors, all tests, kernels compiled and uncompiled
+# make check   the edit-test loop: the same without the slow tests, under two minutes
+# make setup   .venv with all that the others need (they call it themselves)
+# make bench   the figures, beside the peers that install
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+
+.PHONY: setup demo test check bench style types floors tests uncompiled clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml scripts/setup
+	@PYTHON=$(PYTHON) VENV=$(VENV) sh scripts/setup
+	@touch $@
+
+demo: setup
+	@$(BIN)/tapebook demo --out demo
+
+test: style types floors tests uncompiled
+
+check: style types floors
+	@$(BIN)/pytest -q -n $(WORKERS) -m "not slow"
+
+style: setup
+	@$(BIN)/ruff format --check --quiet || { echo "run: $(BIN)/ruff format"; exit 1; }
+	@$(BIN)/ruff check --quiet
+
+types: setup
+	@$(BIN)/mypy
+
+floors: setup
+	@$(BIN)/lint-imports --no-logo >$(VENV)/floors.txt 2>&1 || { cat $(VENV)/floors.txt; exit 1; }
+	@tail -n 2 $(VENV)/floors.txt
+
+tests: setup
+	@$(BIN)/pytest -q -n $(WORKERS)
+
+# The same kernels as plain Python on the inputs that are small enough: what coverage counts is what ran.
+uncompiled: setup
+	@NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest -q -m uncompiled
+	@$(BIN)/coverage report --include='src/tapebook/kernels/*' --skip-covered
+
+bench: setup
+	@$(BIN)/pip install --quiet --group peers || echo "some peers did not install: they are left out"
+	@$(BIN)/tapebook bench --to bench.json
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* demo bench.json
