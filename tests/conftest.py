@@ -28,3 +28,16 @@ def recording() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def reference() -> Callable[[str], Path]:
+    """Return the path of a reference vector, or skip the test with a reason where they are not there."""
+
+    def find(name: str) -> Path:
+        path = DATA.parent / "reference" / name
+        if not path.exists():
+            pytest.skip(f"reference {name} is not on this machine (it lies beside the folder of recordings)")
+        return path
+
+    return find

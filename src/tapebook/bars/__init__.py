@@ -1,0 +1,3 @@
+"""Trades become bars and footprint cells."""
+
+__all__: list[str] = []
