@@ -29,7 +29,7 @@ import llvmlite
 import numba
 import numpy as np
 
-__all__ = ["cache_folder", "compiled", "kernel", "source_hash"]
+__all__ = ["cache_folder", "compiled", "kernel", "lean_helper", "lean_kernel", "lean_step", "source_hash"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -99,4 +99,46 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     jitted: Callable[P, R] = numba.njit(cache=_CACHE_USABLE, nogil=True, boundscheck=False, error_model="numpy")(
         function
     )
+    return jitted
+
+
+def lean_kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """As :func:`kernel`, for code that makes no arrays and hands those it was given on to helpers.
+
+    numba counts references to every array that is passed from one compiled function to another, atomically; without
+    that the book, which passes seven arrays to each of its helpers, folds events 8-10 times faster. Code that makes an
+    array does not compile this way.
+    """
+    jitted: Callable[P, R] = numba.njit(
+        cache=_CACHE_USABLE, nogil=True, boundscheck=False, error_model="numpy", _nrt=False
+    )(function)
+    return jitted
+
+
+def lean_helper(function: Callable[P, R]) -> Callable[P, R]:
+    """As :func:`lean_kernel`, and always inlined: for small steps inside a lean kernel's loop.
+
+    A call that is not inlined pushes some fifty words for seven arrays.
+    """
+    jitted: Callable[P, R] = numba.njit(
+        cache=_CACHE_USABLE, nogil=True, boundscheck=False, error_model="numpy", _nrt=False, forceinline=True
+    )(function)
+    return jitted
+
+
+def lean_step(function: Callable[P, R]) -> Callable[P, R]:
+    """As :func:`lean_kernel`, for code that only other kernels call: it has no entry from Python.
+
+    The entry takes every array of a bundle apart; leaving it out saves a third of the compile time of a kernel that is
+    made of many steps.
+    """
+    jitted: Callable[P, R] = numba.njit(
+        cache=_CACHE_USABLE,
+        nogil=True,
+        boundscheck=False,
+        error_model="numpy",
+        _nrt=False,
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
+    )(function)
     return jitted

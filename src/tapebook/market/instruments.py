@@ -43,6 +43,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
         ``YYYY-MM`` of a future's contract month, else empty.
     inverse
         True where the contract is worth a fixed amount of the quote currency (COIN-M): profit goes with 1/price.
+        ``multiplier`` is then that amount, ``currency`` the coin, and ``tick_value`` means nothing.
 
     Examples
     --------
