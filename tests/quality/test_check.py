@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tapebook.kernels.quality import latency_bin
@@ -138,6 +138,7 @@ def test_a_pause_inside_the_session_is_told_and_one_outside_is_not() -> None:
     assert [f.name for f in night.findings() if f.name == "silent" and f.details["longest_s"] > 301] == []
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 600), max_size=12))
 def test_findings_do_not_depend_on_how_the_tape_was_cut(seed: int, cuts: list[int]) -> None:
     events = np.concatenate([random_levels(seed, 300), random_orders(seed, 300, instrument_id=2)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -16,9 +16,9 @@ def register(app: typer.Typer) -> None:
 
     @app.command(epilog="Example: tapebook bench book readers --data recordings --to bench.json")
     def bench(
-        names: list[str] = typer.Argument(None, metavar="[NAME]...", help="Which benchmarks; all of them by default."),
-        data: Path = typer.Option(None, "--data", help="Folder of recordings; simulated markets without it."),
-        to: Path = typer.Option(None, "--to", help="Also write the figures there, as JSON."),
+        names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Which; all by default.")] = None,
+        data: Annotated[Path | None, typer.Option(help="Folder of recordings; simulated markets without it.")] = None,
+        to: Annotated[Path | None, typer.Option(help="Also write the figures there, as JSON.")] = None,
         as_json: Json = False,
     ) -> None:
         """Measure events per second and the like on this machine, one core, best of several runs."""

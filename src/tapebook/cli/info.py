@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -16,6 +15,7 @@ from tapebook.cli.options import (
     FormatName,
     Json,
     QuarantineFile,
+    Source,
     Strict,
     Symbol,
     Venue,
@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command(epilog="Example: tapebook info esh4-20231225.mbo.dbn.zst")
     def info(
-        file: Path = typer.Argument(help="A recording of any known format, or a spec such as sim:es."),
+        file: Source,
         format: FormatName = "",  # noqa: A002 - the user's word
         symbol: Symbol = "",
         venue: Venue = "",
@@ -47,7 +47,7 @@ def register(app: typer.Typer) -> None:
         from tapebook.report.sources import open_any
 
         options = source_options(symbol, venue, zone, date, column, decimal_comma, strict, quarantine)
-        source = open_any(str(file), format=format, **options)
+        source = open_any(file, format=format, **options)
         with watched(source.progress, f"reading {source.origin.name}", quiet=as_json):
             about = describe(source)
         if as_json:
@@ -59,7 +59,6 @@ def register(app: typer.Typer) -> None:
 def show(about: dict[str, Any]) -> None:
     """Print a description for people."""
     from rich.console import Console
-    from rich.table import Table
 
     out = Console()
     out.print(f"[bold]{about['name']}[/bold]  {about['format']} {about['schema']}  {about['venue']}")
@@ -80,55 +79,66 @@ def show(about: dict[str, Any]) -> None:
     if not about["quality"]:
         out.print("[green]quality: nothing to report[/green]")
         return
-    table = Table("severity", "finding", "count", "share", "instrument", "first", "meaning", title="quality")
-    table.columns[2].justify = table.columns[3].justify = "right"
+    out.print("\n[bold]quality[/bold]")
     colour = {"error": "red", "warning": "yellow", "info": "dim"}
     for f in about["quality"]:
-        first = utc(f["first_ts_ns"]) if f["first_ts_ns"] is not None else f["first_where"]
-        share = f"{100 * f['share']:.3g} %" if f["share"] is not None else ""
-        extra = ", ".join(f"{k} {v:,}" if isinstance(v, int) else f"{k} {v}" for k, v in f["details"].items())
-        meaning = f["meaning"] + (f" ({extra})" if extra else "")
-        table.add_row(
-            f"[{colour[f['severity']]}]{f['severity']}[/]",
-            f["name"],
-            f"{f['count']:,}",
-            share,
-            f["symbol"],
-            first,
-            meaning,
+        share = f" ({100 * f['share']:.3g} %)" if f["share"] is not None else ""
+        place = f["first_where"] if f["first_ts_ns"] is None else f"first {utc(f['first_ts_ns'])} {f['first_where']}"
+        out.print(
+            f"[{colour[f['severity']]}]{f['severity']:8}[/] [bold]{f['name']}[/bold] {f['symbol']} "
+            f"{f['count']:,}{share}  {place}",
+            highlight=False,
         )
-    out.print(table)
+        out.print(f"         {f['meaning']}" + details(f["details"]), style="dim", highlight=False)
+
+
+def details(found: dict[str, Any]) -> str:
+    """Return the numbers of a finding for people: times as times, durations with a unit.
+
+    >>> details({"longest_s": 600.25, "longest_from_ns": 1_703_545_200_000_000_000, "missing_numbers": 1200})
+    ': longest 600.2 s, longest from 2023-12-25 23:00:00Z, missing numbers 1,200'
+    """
+    parts = []
+    for name, value in found.items():
+        words = name.replace("_", " ")
+        if name.endswith(("from_ns", "to_ns")):
+            parts.append(f"{words[:-3]} {utc(value).replace('.000000000', '')}")
+        elif name.endswith("_ns"):
+            parts.append(f"{words[:-3]} {duration(value)}")
+        elif name.endswith("_s"):
+            parts.append(f"{words[:-2]} {value:.4g} s" if value < 1e4 else f"{words[:-2]} {value:,.0f} s")
+        elif isinstance(value, int):
+            parts.append(f"{words} {value:,}")
+        elif isinstance(value, list):
+            parts.append(f"{words} {', '.join(map(str, value[:12]))}{' …' if len(value) > 12 else ''}")
+        else:
+            parts.append(f"{words} {value}")
+    return ": " + ", ".join(parts) if parts else ""
 
 
 def _instruments(out: Any, about: dict[str, Any]) -> None:
-    from rich.table import Table
-
-    table = Table(
-        "instrument", "venue", "tick", "tick seen", "events", "trades", "volume", "latency p50 / p99", "complete"
-    )
-    for column in table.columns[2:]:
-        column.justify = "right"
     for i in about["instruments"][:20]:
+        kinds = ", ".join(f"{k} {n:,}" for k, n in i["by_kind"].items())
+        tick = f"tick {i['tick'] or 'unknown'}" + (f" (seen {i['tick_seen']:g})" if i["tick_seen"] else "")
+        out.print(f"[bold]{i['symbol']}[/bold] {i['venue']}  {tick}  lot {i['lot']}", highlight=False)
+        out.print(f"  {i['events']:,} events: {kinds}", highlight=False)
+        out.print(f"  {i['trades']:,} trades, volume {i['volume']:,.10g}", highlight=False)
         latency = i["latency_ns"]
-        table.add_row(
-            i["symbol"],
-            i["venue"],
-            i["tick"] or "?",
-            f"{i['tick_seen']:g}" if i["tick_seen"] else "",
-            f"{i['events']:,}",
-            f"{i['trades']:,}",
-            f"{i['volume']:,.10g}",
-            f"{duration(latency['p50'])} / {duration(latency['p99'])}" if latency else "",
-            f"{i['completeness_percent']:.1f} %" if i["completeness_percent"] is not None else "",
-        )
-    out.print(table)
+        if latency:
+            out.print(
+                f"  receive less event time: median {duration(latency['p50'])}, 99 % {duration(latency['p99'])}, "
+                f"from {duration(latency['min'])} to {duration(latency['max'])}",
+                highlight=False,
+            )
+        if i["completeness_percent"] is not None:
+            out.print(f"  complete {i['completeness_percent']:.2f} % of the open time it spans", highlight=False)
+        if i["depth"]:
+            d = i["depth"]
+            out.print(
+                f"  book two-sided {d['two_sided_percent']:g} % of {d['observed_states']:,} states", highlight=False
+            )
     if about["n_instruments"] > 20:
         out.print(f"… and {about['n_instruments'] - 20:,} more instruments", highlight=False)
-    kinds: dict[str, int] = {}
-    for i in about["instruments"]:
-        for kind, n in i["by_kind"].items():
-            kinds[kind] = kinds.get(kind, 0) + n
-    out.print("by kind: " + ", ".join(f"{k} {n:,}" for k, n in kinds.items()), highlight=False)
 
 
 def utc(ns: int) -> str:

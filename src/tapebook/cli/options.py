@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+Source = Annotated[str, typer.Argument(metavar="FILE", help="A recording of any known format, or sim:es and the like.")]
 FormatName = Annotated[str, typer.Option("--format", help="Name the format instead of finding it out.")]
 Symbol = Annotated[str, typer.Option("--symbol", help="The instrument, for files that do not name it.")]
 Venue = Annotated[str, typer.Option("--venue", help="The venue, for files that do not name it.")]

@@ -27,7 +27,6 @@ CHECKS: Final = (
     "duplicate",
     "gap_flagged",
     "sequence_backwards",
-    "sequence_skips",
     "off_grid",
     "bad_size",
     "side_unknown",
@@ -45,7 +44,6 @@ CHECKS: Final = (
     DUPLICATE,
     GAP_FLAGGED,
     SEQUENCE_BACKWARDS,
-    SEQUENCE_SKIPS,
     OFF_GRID,
     BAD_SIZE,
     SIDE_UNKNOWN,
@@ -54,16 +52,13 @@ CHECKS: Final = (
     FROZEN_BOOK,
     TRADE_WITHOUT_PRICE,
     TRADE_WITHOUT_SIZE,
-) = range(16)
+) = range(15)
 
 # Places in the state vector.
 (
     N_SEEN,
     LAST_EVENT_NS,
     LAST_RECV_NS,
-    LAST_SEQUENCE,
-    SEQUENCE_STEPS_OF_ONE,
-    SEQUENCE_STEPS,
     LAST_BOOK_NS,
     TRADES_SINCE_BOOK,
     BOOK_SEEN,
@@ -71,12 +66,15 @@ CHECKS: Final = (
     PRICE_GCD,
     EVENT_BACK_NS_MAX,
     RECV_BEFORE_NS_MAX,
-    MISSED_SEQUENCES,
     N_TRADES,
     VOLUME_LOTS,
     LONGEST_FROZEN_NS,
-) = range(17)
-N_STATE: Final = 17
+) = range(13)
+N_STATE: Final = 13
+
+# Columns of the table of sequences: one row per channel (two channels 64 apart share one, and may hide a gap).
+SEQ_LAST, SEQ_STEPS, SEQ_STEPS_OF_ONE, SEQ_SKIPS, SEQ_MISSED, SEQ_FIRST_NS, SEQ_FIRST_PLACE = range(7)
+N_CHANNELS: Final = 64
 
 LATENCY_BINS: Final = 4096
 DUPLICATE_SLOTS: Final = 8192
@@ -134,6 +132,7 @@ def observe(
     frozen_trades_min: int,
     state: NDArray[np.int64],
     hashes: NDArray[np.uint64],
+    channels: NDArray[np.int64],
     counts: NDArray[np.int64],
     firsts: NDArray[np.int64],
     by_kind: NDArray[np.int64],
@@ -148,6 +147,7 @@ def observe(
     kinds = events["kind"]
     sides = events["side"]
     flags = events["flags"]
+    channel_of = events["channel"]
     mask = np.uint64(DUPLICATE_SLOTS - 1)
     for i in range(ts_event.size):
         position = state[N_SEEN]
@@ -195,17 +195,21 @@ def observe(
             if hashes[slot] == h:
                 _note(DUPLICATE, now, position, counts, firsts)
             hashes[slot] = h
-            before = state[LAST_SEQUENCE]
-            if before != _MISSING and s != before:
-                state[SEQUENCE_STEPS] += 1
+            line = channels[channel_of[i] % N_CHANNELS]
+            before = line[SEQ_LAST]
+            if before != _MISSING and s != before:  # noqa: PLR1714 - a tuple would be built for each event
+                line[SEQ_STEPS] += 1
                 if s == before + 1:
-                    state[SEQUENCE_STEPS_OF_ONE] += 1
+                    line[SEQ_STEPS_OF_ONE] += 1
                 elif s > before:
-                    _note(SEQUENCE_SKIPS, now, position, counts, firsts)
-                    state[MISSED_SEQUENCES] += s - before - 1
+                    if line[SEQ_SKIPS] == 0:
+                        line[SEQ_FIRST_NS] = now
+                        line[SEQ_FIRST_PLACE] = position
+                    line[SEQ_SKIPS] += 1
+                    line[SEQ_MISSED] += s - before - 1
                 else:
                     _note(SEQUENCE_BACKWARDS, now, position, counts, firsts)
-            state[LAST_SEQUENCE] = s
+            line[SEQ_LAST] = s
 
         price = prices[i]
         qty = qtys[i]

@@ -23,7 +23,7 @@ from tapebook.quality.silence import Silence
 from tapebook.quality.touch import Touch
 
 _SEVERITY: Final[dict[str, Severity]] = {
-    "ts_event_missing": "warning",
+    "ts_event_missing": "info",
     "ts_event_backwards": "warning",
     "ts_recv_backwards": "warning",
     "recv_before_event": "warning",
@@ -54,6 +54,7 @@ class Observed:
     by_kind: NDArray[np.int64]
     latency: NDArray[np.int64]
     hashes: NDArray[np.uint64]
+    channels: NDArray[np.int64]
     touch: Touch
     silence: Silence
     first_ns: dict[str, int] = field(default_factory=dict)
@@ -137,6 +138,7 @@ class QualityCheck:
             self._frozen_trades_min,
             seen.state,
             seen.hashes,
+            seen.channels,
             seen.counts,
             seen.firsts,
             seen.by_kind,
@@ -153,8 +155,10 @@ class QualityCheck:
     def _begin(self, instrument: Instrument, instrument_id: int) -> Observed:
         n_checks = len(kernel.CHECKS)
         state = np.zeros(kernel.N_STATE, np.int64)
-        for place in (kernel.LAST_EVENT_NS, kernel.LAST_RECV_NS, kernel.LAST_SEQUENCE):
+        for place in (kernel.LAST_EVENT_NS, kernel.LAST_RECV_NS):
             state[place] = MISSING
+        channels = np.zeros((kernel.N_CHANNELS, 7), np.int64)
+        channels[:, kernel.SEQ_LAST] = MISSING
         return Observed(
             instrument,
             state,
@@ -163,6 +167,7 @@ class QualityCheck:
             np.zeros(max(Kind) + 1, np.int64),
             np.zeros(kernel.LATENCY_BINS, np.int64),
             np.zeros(kernel.DUPLICATE_SLOTS, np.uint64),
+            channels,
             Touch(instrument, instrument_id),
             Silence(instrument, self._silent_ns),
         )
@@ -190,7 +195,7 @@ class QualityCheck:
         found = []
         for i, name in enumerate(kernel.CHECKS):
             count = int(seen.counts[i])
-            if not count or name == "sequence_skips":
+            if not count:
                 continue
             of = n_trades if name in _OF_TRADES else seen.n_events
             severity = _SEVERITY[name]
@@ -212,16 +217,17 @@ class QualityCheck:
         return found + self._sequence_gaps(seen)
 
     def _sequence_gaps(self, seen: Observed) -> list[Finding]:
-        state = seen.state
-        skips = int(seen.counts[kernel.SEQUENCE_SKIPS])
-        steps = int(state[kernel.SEQUENCE_STEPS])
-        consecutive = self._consecutive
-        if consecutive is None:
-            consecutive = steps >= 20 and int(state[kernel.SEQUENCE_STEPS_OF_ONE]) >= _CONSECUTIVE_SHARE_MIN * steps
-        if not skips or not consecutive:
+        """Tell skips on the channels that count one by one (a sequence shared with others skips all the time)."""
+        lines = seen.channels[seen.channels[:, kernel.SEQ_SKIPS] > 0]
+        if self._consecutive is None:
+            by_one = lines[:, kernel.SEQ_STEPS_OF_ONE] >= _CONSECUTIVE_SHARE_MIN * lines[:, kernel.SEQ_STEPS]
+            lines = lines[by_one & (lines[:, kernel.SEQ_STEPS] >= 20)]
+        elif not self._consecutive:
             return []
-        first_ns, position = (int(x) for x in seen.firsts[kernel.SEQUENCE_SKIPS])
-        missed = int(state[kernel.MISSED_SEQUENCES])
+        if not lines.size:
+            return []
+        skips, steps, missed = (int(lines[:, c].sum()) for c in (kernel.SEQ_SKIPS, kernel.SEQ_STEPS, kernel.SEQ_MISSED))
+        first_ns, position = min((int(x[kernel.SEQ_FIRST_NS]), int(x[kernel.SEQ_FIRST_PLACE])) for x in lines)
         return [
             Finding(
                 name="sequence_gaps",
