@@ -69,7 +69,7 @@ def change(field: str, value: object) -> Callable[[Events], None]:
         ("maybe_bad_flagged", change("flags", Flag.MAYBE_BAD), 1, "event 50"),
         ("sequence_backwards", change("sequence", 3), 1, "event 50"),
         ("sequence_gaps", change("sequence", 50 + 1000), 1, "event 50"),
-        ("off_grid", change("price", MID + 1), 1, "event 50"),
+        ("off_grid_trade", change("price", MID + 1), 1, "event 50"),
         ("bad_size", change("qty_lots", 0), 1, "event 50"),
         ("bad_size", change("qty_lots", -3), 1, "event 50"),
         ("trade_without_size", change("qty_lots", MISSING), 1, "event 50"),
@@ -85,6 +85,35 @@ def test_a_planted_defect_is_found_by_name_number_and_place(
     found = find(events, name)
     assert [(f.count, f.first_where) for f in found] == [(count, where)]
     assert found[0].meaning == MEANINGS[name]
+
+
+def test_a_resting_price_off_the_grid_is_an_error() -> None:
+    events = trades()
+    events["kind"][50], events["price"][50] = Kind.LEVEL, MID + 1
+    assert [(f.severity, f.first_where) for f in find(events, "off_grid")] == [("error", "event 50")]
+
+
+def quotes(*touches: tuple[int, int]) -> Events:
+    e = empty_events(2 * len(touches))
+    e["instrument_id"], e["kind"], e["qty_lots"] = 1, Kind.QUOTE, 5
+    e["side"], e["flags"] = np.tile([1, -1], len(touches)), np.tile([0, Flag.LAST], len(touches))
+    e["price"] = [MID + TICK * x for pair in touches for x in pair]
+    return e
+
+
+@pytest.mark.parametrize("cut", range(13))
+def test_crossed_states_are_told_apart_by_what_the_market_was_doing(cut: int) -> None:
+    events = quotes((0, 1), (2, 1), (3, 1), (0, 1), (1, 1), (2, 1))
+    opening = 1_703_545_200 * 10**9  # 2023-12-25 23:00 UTC, the first second of trading after the holiday
+    events["ts_event_ns"] = opening + np.repeat([-9, -8, 1, 2, 3, 4], 2)
+    check = QualityCheck(table(calendar="CME"))
+    for block in pieces(events, [cut]):
+        check.see(block)
+    found = {f.name: (f.count, f.first_ts_ns) for f in check.findings()}
+    # The auction's crossing lasts past the hour; the one at +4 began while the market traded.
+    assert found["crossed_auction"] == (2, opening - 8)
+    assert found["crossed"] == (1, opening + 4)
+    assert found["locked"] == (1, opening + 3)
 
 
 def test_a_repeated_record_is_a_duplicate_even_after_others() -> None:

@@ -28,6 +28,7 @@ CHECKS: Final = (
     "gap_flagged",
     "sequence_backwards",
     "off_grid",
+    "off_grid_trade",
     "bad_size",
     "side_unknown",
     "maybe_bad_flagged",
@@ -45,6 +46,7 @@ CHECKS: Final = (
     GAP_FLAGGED,
     SEQUENCE_BACKWARDS,
     OFF_GRID,
+    OFF_GRID_TRADE,
     BAD_SIZE,
     SIDE_UNKNOWN,
     MAYBE_BAD_FLAGGED,
@@ -52,7 +54,7 @@ CHECKS: Final = (
     FROZEN_BOOK,
     TRADE_WITHOUT_PRICE,
     TRADE_WITHOUT_SIZE,
-) = range(15)
+) = range(16)
 
 # Places in the state vector.
 (
@@ -215,7 +217,7 @@ def observe(
         qty = qtys[i]
         if price != _MISSING and kind != _STATUS:
             if tick_e9 > 0 and price % tick_e9 != 0:
-                _note(OFF_GRID, now, position, counts, firsts)
+                _note(OFF_GRID_TRADE if kind == _TRADE else OFF_GRID, now, position, counts, firsts)
             state[PRICE_GCD] = gcd(abs(price), state[PRICE_GCD])
         if kind == _TRADE:
             state[N_TRADES] += 1

@@ -31,6 +31,7 @@ _SEVERITY: Final[dict[str, Severity]] = {
     "gap_flagged": "error",
     "sequence_backwards": "warning",
     "off_grid": "error",
+    "off_grid_trade": "info",
     "bad_size": "error",
     "side_unknown": "info",
     "maybe_bad_flagged": "warning",
@@ -39,7 +40,7 @@ _SEVERITY: Final[dict[str, Severity]] = {
     "trade_without_price": "error",
     "trade_without_size": "warning",
 }
-_OF_TRADES: Final = frozenset({"side_unknown", "trade_without_price", "trade_without_size"})
+_OF_TRADES: Final = frozenset({"side_unknown", "off_grid_trade", "trade_without_price", "trade_without_size"})
 _CONSECUTIVE_SHARE_MIN: Final = 0.95
 
 
@@ -92,8 +93,8 @@ class QualityCheck:
     >>> events["price"] = [4_781_500_000_000, 4_781_600_000_000]
     >>> check = QualityCheck(table)
     >>> check.see(events)
-    >>> [(f.name, f.count, f.first_where) for f in check.findings() if f.severity != "info"]
-    [('off_grid', 1, 'event 1'), ('ts_event_backwards', 1, 'event 1')]
+    >>> [(f.name, f.count, f.first_where) for f in check.findings()]
+    [('ts_event_backwards', 1, 'event 1'), ('off_grid_trade', 1, 'event 1')]
     """
 
     def __init__(
@@ -199,7 +200,7 @@ class QualityCheck:
                 continue
             of = n_trades if name in _OF_TRADES else seen.n_events
             severity = _SEVERITY[name]
-            if name == "side_unknown" and count > n_trades / 2:
+            if name in ("side_unknown", "off_grid_trade") and count > n_trades / 2:
                 severity = "warning"
             first_ns, position = (int(x) for x in seen.firsts[i])
             found.append(

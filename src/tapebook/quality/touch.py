@@ -40,6 +40,8 @@ class Touch:
     n_quoted_trades: int = 0
     _has_book: bool = False
     _status: int = int(Phase.UNKNOWN)
+    _crossed_now: bool = False
+    _crossed_in_auction: bool = False
 
     def __post_init__(self) -> None:
         self._book = BestBook(self.instrument, self.instrument_id)
@@ -80,10 +82,34 @@ class Touch:
         has_bid, has_ask = bid != MISSING, ask != MISSING
         two = observed & has_bid & has_ask
         self.n_observed += int((observed & (has_bid | has_ask)).sum())
-        self._count("crossed", two & (bid > ask) & continuous, events)
-        self._count("crossed_auction", two & (bid > ask) & ~continuous, events)
+        crossed = two & (bid > ask)
+        auction = self._auction(observed, crossed, ~continuous)
+        self._count("crossed", crossed & ~auction, events)
+        self._count("crossed_auction", auction, events)
         self._count("locked", two & (bid == ask) & continuous, events)
         self._count("one_sided", observed & (has_bid != has_ask), events)
+
+    def _auction(
+        self, observed: NDArray[np.bool_], crossed: NDArray[np.bool_], outside: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Return the crossed states of auctions: a run of them that began outside continuous trading, to its end.
+
+        The timetable opens at the full hour, the venue's opening match uncrosses the book some time after.
+        """
+        places = np.flatnonzero(observed)
+        runs = crossed[places]
+        before = np.concatenate([[self._crossed_now], runs[:-1]]) if runs.size else runs
+        begins = runs & ~before
+        # Which state began the run that each state belongs to; -1: one before this block.
+        start = np.maximum.accumulate(np.where(begins, np.arange(runs.size), -1))
+        began_outside = np.where(start >= 0, outside[places][np.maximum(start, 0)], self._crossed_in_auction)
+        inside_run = runs & (began_outside | outside[places])
+        if runs.size:
+            self._crossed_now = bool(runs[-1])
+            self._crossed_in_auction = bool(inside_run[-1])
+        found = np.zeros(observed.size, np.bool_)
+        found[places] = inside_run
+        return found
 
     def _trades(self, events: Events, stood: NDArray[np.int64]) -> None:
         bid, ask, price = stood[:, 0], stood[:, 2], events["price"]
