@@ -12,7 +12,6 @@ Measured on one core (2.5 GHz server): see docs/bars.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, Final
 
@@ -20,14 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tapebook.bars.rules import BarRule
+from tapebook.book import BestBook
 from tapebook.kernels import bars as kernel
 from tapebook.kernels.touch import CLOCK_N, CLOCK_NOW, steady_clock
-from tapebook.market.events import MISSING, Events
+from tapebook.market.events import MISSING, Events, Flag
 from tapebook.market.instruments import Instrument
 from tapebook.market.operators import Column, Rows, State, check_state, register
 from tapebook.market.sessions import calendar
-
-TouchOf = Callable[[Events], tuple[NDArray[np.int64], NDArray[np.int64]]]
 
 _TABLE: Final = 64
 _NONE: Final = np.zeros(0, np.int64)
@@ -65,6 +63,35 @@ class SessionClock:
         return self._opens[day]
 
 
+class QuoteBefore:
+    """Tells the bid and ask that could be observed before each event of a block (MISSING where there was none)."""
+
+    def __init__(self, instrument: Instrument, instrument_id: int) -> None:
+        self._book = BestBook(instrument, instrument_id)
+        self._before = np.array([MISSING, MISSING], np.int64)
+
+    def of(self, events: Events) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Fold a block; return bid and ask before each event."""
+        touch = self._book.advance(events)[:, (0, 2)]
+        observed = (events["flags"] & int(Flag.LAST)) != 0
+        place = np.maximum.accumulate(np.where(observed, np.arange(events.size), -1))
+        before = np.concatenate([[-1], place])
+        stood = np.where(
+            (before >= 0)[:, None], touch[np.maximum(before, 0)] if touch.size else self._before, self._before
+        )
+        self._before = stood[-1].copy()
+        return np.ascontiguousarray(stood[:-1, 0]), np.ascontiguousarray(stood[:-1, 1])
+
+    def save(self) -> State:
+        """Return a copy of the whole memory."""
+        return {"quote": self._before.copy(), **{f"book_{k}": v for k, v in self._book.save().items()}}
+
+    def restore(self, state: State) -> None:
+        """Take up a saved memory."""
+        self._before[:] = state["quote"]
+        self._book.restore({k.removeprefix("book_"): v for k, v in state.items() if k.startswith("book_")})
+
+
 class Bars:
     """Fold trades into bars, and into footprint cells if asked for.
 
@@ -76,9 +103,8 @@ class Bars:
         When a bar closes.
     cells
         Whether footprint cells are kept.
-    touch
-        Gives the bid and ask that stood before each event of a block (places 0..n, as a book operator knows them);
-        without it the quote columns are missing.
+    quotes
+        Whether a book is kept beside the trades, so that a bar knows its first and last quote (missing otherwise).
 
     Examples
     --------
@@ -103,11 +129,11 @@ class Bars:
         rule: BarRule,
         *,
         cells: bool = False,
-        touch: TouchOf | None = None,
+        quotes: bool = False,
     ) -> None:
         self._id = instrument_id
         self._par = rule.parameters(instrument, cells=cells)
-        self._touch = touch
+        self._quotes = QuoteBefore(instrument, instrument_id) if quotes else None
         self._clock = SessionClock(instrument.calendar)
         self._ints = np.zeros(kernel.N_INTS, np.int64)
         for place in (kernel.SESSION_NOW, kernel.NOW_NS, kernel.LAST_PRICE, kernel.BRICK_PX):
@@ -122,7 +148,7 @@ class Bars:
     def fold(self, events: Events) -> tuple[NDArray[np.void], NDArray[np.void]]:
         """Fold a block; return the bars it closed (:data:`~tapebook.kernels.bars.BAR`) and their cells."""
         times, session, opens = self._clock.of(events)
-        bid, ask = self._touch(events) if self._touch is not None else (_NONE, _NONE)
+        bid, ask = self._quotes.of(events) if self._quotes is not None else (_NONE, _NONE)
         bars = np.empty(max(16, events.size // 8), kernel.BAR)
         cells = np.empty(max(64, events.size // 2) if self._par[kernel.P_CELLS] else 0, kernel.CELL)
         filled = np.zeros(2, np.int64)
@@ -187,6 +213,7 @@ class Bars:
             "table": self._table.copy(),
             "used": self._used.copy(),
             "session": self._clock.memory.copy(),
+            **(self._quotes.save() if self._quotes is not None else {}),
         }
 
     def restore(self, state: State) -> None:
@@ -197,6 +224,8 @@ class Bars:
         self._table = state["table"].copy()
         self._used = state["used"].copy()
         self._clock.memory[:] = state["session"]
+        if self._quotes is not None:
+            self._quotes.restore(state)
 
     def _grow_table(self) -> None:
         """Double the hash table of the open bar's cells, in the same order of arrival."""
@@ -293,5 +322,5 @@ CELL_COLUMNS: Final = (
 
 _MINUTE: Final = BarRule(kind="time", size=60e9)
 
-register("bars", lambda i, k: Bars(i, k, _MINUTE), columns=BAR_COLUMNS, needs=frozenset({"trades"}))
+register("bars", lambda i, k: Bars(i, k, _MINUTE, quotes=True), columns=BAR_COLUMNS, needs=frozenset({"trades"}))
 register("footprint", lambda i, k: Footprint(i, k, _MINUTE), columns=CELL_COLUMNS, needs=frozenset({"trades"}))

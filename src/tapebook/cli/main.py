@@ -18,7 +18,7 @@ import typer
 from tapebook import __version__
 from tapebook.market.errors import TickDataError
 
-COMMANDS: Final[tuple[str, ...]] = ("info", "instruments", "bench")
+COMMANDS: Final[tuple[str, ...]] = ("info", "convert", "lake", "sql", "book", "bars", "instruments", "bench")
 """Modules of ``tapebook.cli`` in the order in which ``--help`` lists them."""
 
 
