@@ -23,13 +23,18 @@ def tape(n: int = 3000) -> Tape:
     return Tape(origin=Origin(name="t", format="test"), read=lambda _: iter([events]), instruments=table)
 
 
+def frame_of(path: Path) -> pl.DataFrame:
+    if path.suffix == ".parquet":
+        return pl.read_parquet(path)
+    return pl.read_csv(path) if path.suffix == ".csv" else pl.read_ndjson(path)
+
+
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".json"])
 def test_bars_are_the_same_in_every_format(suffix: str, tmp_path: Path) -> None:
     rule = BarRule.parse("tick:5")
     whole = write_bars(tape(), tmp_path / "whole.parquet", rule)
     again = write_bars(tape(), tmp_path / f"again{suffix}", rule)
-    read = {".parquet": pl.read_parquet, ".csv": pl.read_csv, ".json": pl.read_ndjson}[suffix]
-    a, b = pl.read_parquet(whole.path), read(again.path)
+    a, b = pl.read_parquet(whole.path), frame_of(again.path)
     assert (a.shape, a.columns) == (b.shape, b.columns)
     for name in ("open", "close", "vwap", "volume", "delta", "bid_first"):
         assert np.allclose(a[name].to_numpy(), b[name].to_numpy(), equal_nan=True, rtol=1e-12)
