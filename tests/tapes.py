@@ -18,9 +18,10 @@ def random_levels(seed: int, n: int, *, depth: int = 12, instrument_id: int = 1)
     e["ts_recv_ns"] = e["ts_event_ns"] + rng.integers(1_000, 300_000, n)
     e["instrument_id"] = np.where(rng.random(n) < 0.05, instrument_id + 1, instrument_id)
     e["kind"] = rng.choice([Kind.LEVEL, Kind.TRADE, Kind.QUOTE, Kind.CLEAR], n, p=[0.7, 0.2, 0.098, 0.002])
-    e["side"] = rng.choice([1, -1], n)
+    side = rng.choice([1, -1], n)  # int64: the column itself is int8, too small for a price
+    e["side"] = side
     mid = MID + TICK * np.cumsum(rng.integers(-1, 2, n))
-    e["price"] = mid - e["side"] * TICK * rng.integers(0, depth, n)
+    e["price"] = mid - side * TICK * rng.integers(0, depth, n)
     e["qty_lots"] = rng.integers(0, 40, n) * (rng.random(n) < 0.8)
     e["count"] = np.where(rng.random(n) < 0.5, rng.integers(1, 9, n), COUNT_MISSING)
     e["sequence"] = np.arange(n)
@@ -93,4 +94,35 @@ def random_orders(seed: int, n: int, *, depth: int = 10, instrument_id: int = 1,
                 row["qty_lots"] = row["qty_lots"] + 1_000
             else:
                 row["order_id"] = max(1, next_id - 1)
+    return e
+
+
+def random_anything(seed: int, n: int, *, instrument_id: int = 1) -> Events:
+    """Every kind and flag in any order on few prices and ids, with a few values that no feed should ever send."""
+    rng = np.random.default_rng(seed)
+    e = empty_events(n)
+    e["instrument_id"] = np.where(rng.random(n) < 0.03, instrument_id + 1, instrument_id)
+    e["ts_event_ns"] = 1_700_000_000_000_000_000 + np.cumsum(rng.integers(-1_000_000, 30_000_000, n))
+    e["ts_recv_ns"] = np.where(rng.random(n) < 0.7, e["ts_event_ns"] + rng.integers(-1_000, 300_000, n), MISSING)
+    e["ts_event_ns"] = np.where(rng.random(n) < 0.01, rng.choice([MISSING, 0, 2**62, -5]), e["ts_event_ns"])
+    kinds = [Kind.LEVEL, Kind.QUOTE, Kind.ADD, Kind.CANCEL, Kind.MODIFY, Kind.EXECUTE]
+    e["kind"] = rng.choice(kinds, n, p=[0.2, 0.08, 0.3, 0.17, 0.15, 0.1])
+    rare = rng.random(n) < 0.05
+    e["kind"][rare] = rng.choice([0, Kind.TRADE, Kind.CLEAR, Kind.STATUS, 77], rare.sum(), p=[0.1, 0.4, 0.2, 0.2, 0.1])
+    side = rng.choice([1, -1], n)
+    e["side"] = np.where(rng.random(n) < 0.03, 0, side)
+    e["price"] = MID - side * TICK * rng.integers(-2, 9, n)
+    odd = rng.random(n) < 0.02
+    e["price"][odd] = rng.choice([MISSING, 0, MID + 7, -MID, MISSING + 1, 2**63 - 1, MID + TICK * 64 * 4096], odd.sum())
+    e["qty_lots"] = rng.integers(0, 12, n)
+    odd = rng.random(n) < 0.03
+    e["qty_lots"][odd] = rng.choice([MISSING, -1, 2**60, 2**61, 2**61 + 1, 2**63 - 1], odd.sum())
+    e["order_id"] = rng.integers(0, 40, n)
+    e["order_id"][rng.random(n) < 0.02] = 2**64 - 1
+    e["count"] = rng.choice([COUNT_MISSING, COUNT_MISSING - 1, 0, 1, 2, 5], n)
+    flags = np.where(rng.random(n) < 0.6, int(Flag.LAST), 0)
+    for flag, share in ((Flag.SNAPSHOT, 0.1), (Flag.INFO, 0.08), (Flag.TOB, 0.02), (Flag.VIEW, 0.1), (Flag.GAP, 0.02)):
+        flags |= np.where(rng.random(n) < share, int(flag), 0)
+    e["flags"] = flags
+    e["sequence"] = np.arange(n)
     return e
