@@ -24,7 +24,7 @@ from tests.conftest import DATA
 from tests.damage import Outcome, copies, read_whole
 
 # What a user has to tell because the file does not: where the clock hung.
-ZONES = {"sierra/tbt.txt": "America/New_York", "sierra/ES": "America/New_York", "nq_time_and_sales": "America/New_York"}
+ZONES = {"sierra/tbt.txt": "UTC", "sierra/ES": "America/Chicago", "nq_time_and_sales": "Europe/Madrid"}
 ZONES |= {"ninjatrader": "America/New_York", "b3/winfut": "America/Sao_Paulo"}
 SKIPPED_SUFFIXES = {".md"}
 SMALL_BYTES = 64 * 1024

@@ -55,3 +55,45 @@ def test_a_file_in_which_nothing_can_be_read_is_refused() -> None:
 def test_a_missing_header_is_told() -> None:
     with pytest.raises(ReaderError, match="header line is missing"):
         read(b"", Quarantine())
+
+
+def test_a_last_line_without_an_end_is_read_and_told() -> None:
+    quarantine, notes = Quarantine(), dict[str, int]()
+    blocks = list(read_rows(io.BytesIO(b"a,b\n1,2\n3,4"), None, file="f.csv", quarantine=quarantine, notes=notes))
+    assert [value for rows in blocks for value in rows["b"].to_pylist()] == [b"2", b"4"]
+    assert (list(notes), quarantine.total) == (["the last line has no line end: it may be cut off"], 0)
+
+
+def test_a_last_line_that_a_damaged_archive_cut_off_is_not_taken_for_a_row() -> None:
+    quarantine = Quarantine()
+    quarantine.truncate(ReaderError("cut"))
+    blocks = list(read_rows(io.BytesIO(b"a,b\n1,2\n3,4"), None, file="f.csv", quarantine=quarantine))
+    assert [rows["b"].to_pylist() for rows in blocks] == [[b"2"]]
+    assert [r.raw for r in quarantine.records] == [b"3,4"]
+
+
+def test_a_row_that_is_no_utf8_and_has_too_many_fields_goes_to_the_quarantine_with_its_bytes_legible() -> None:
+    quarantine = Quarantine()
+    assert read(b"a,b\n1,2\n3,\xac4,5\n\xac,8\n", quarantine) == [(2, b"1,2"), (4, b"\\xac,8")]
+    assert [(r.where, r.raw) for r in quarantine.records] == [("f.csv line 3", b"3,\\xac4,5")]
+
+
+def test_strict_ends_at_a_line_that_was_cut_off() -> None:
+    quarantine = Quarantine(strict=True)
+    quarantine.truncated = "cut"
+    with pytest.raises(MalformedRecord, match="line cut off"):
+        list(read_rows(io.BytesIO(b"a,b\n1,2\n3,4"), None, file="f.csv", quarantine=quarantine))
+
+
+def test_text_that_is_not_in_its_encoding_is_refused() -> None:
+    text = "a,b\n1,2\n".encode("utf-16-le") + b"\x00"
+    with pytest.raises(ReaderError, match="cannot be split"):
+        list(read_rows(io.BytesIO(text), ["a", "b"], file="f.csv", quarantine=Quarantine(), encoding="utf-16-le"))
+
+
+@pytest.mark.parametrize("block_bytes", [40, 60, 61, 97])
+def test_small_blocks_lose_no_rows(block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tapebook.readers.rows.BLOCK_BYTES", block_bytes)
+    lines = [b"%d,%s" % (i, b"x" * (i * 7 % 31)) for i in range(500)]
+    found = read(b"a,b\r\n" + b"\r\n".join(lines) + b"\r\n", Quarantine())
+    assert found == [(i + 2, line) for i, line in enumerate(lines)]

@@ -18,7 +18,26 @@ from tapebook.readers.formats import Format, ReadOptions
 
 __all__ = ["FORMATS", "detect", "formats", "open_source", "open_table", "open_tape"]
 
-FORMATS: Final[tuple[str, ...]] = ()
+FORMATS: Final[tuple[str, ...]] = (
+    "dbn",
+    "databento_csv",
+    "lobster",
+    "tardis",
+    "binance_recording",
+    "binance_dump",
+    "topstepx",
+    "b3",
+    "b3_bars",
+    "scid",
+    "scid_bars",
+    "sierra_depth",
+    "sierra_tick_text",
+    "ninjatrader",
+    "mt5",
+    "mt5_bars",
+    "sierra_text",
+    "time_and_sales",
+)
 """Modules of this folder, most specific first: between equally sure ones the earlier wins."""
 
 

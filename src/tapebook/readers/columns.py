@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tapebook.kernels.text import BAD, EMPTY, OK, TOO_FINE, TOO_LARGE, parse_decimals, parse_iso_times
@@ -22,9 +23,13 @@ __all__ = [
     "TOO_FINE",
     "TOO_LARGE",
     "buffers",
+    "epoch_times",
     "fixed_point",
+    "floats",
     "iso_times",
     "local_to_utc",
+    "plausible",
+    "texts",
     "why_not",
 ]
 
@@ -65,6 +70,70 @@ def fixed_point(
     ok = np.zeros(len(column), np.int8)
     parse_decimals(data, offsets, digits, ord("," if decimal_comma else "."), out, ok)
     return out, ok
+
+
+def epoch_times(column: pa.Array, unit_digits: int) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+    """Read times since 1970 as ns: ``unit_digits`` 9 for seconds, 6 ms, 3 µs, 0 ns; fractions are exact.
+
+    A time outside 2009-2100 is BAD: a damaged digit must not move the clock by centuries.
+
+    >>> ns, ok = epoch_times(pa.array(["1762309237.7253287", "1", "x"]), 9)
+    >>> int(ns[0]), ok.tolist()
+    (1762309237725328700, [1, -1, -1])
+    """
+    out, ok = fixed_point(column, unit_digits)
+    wild = (ok == OK) & ~plausible(out)
+    out[wild] = MISSING
+    ok[wild] = BAD
+    return out, ok
+
+
+def plausible(ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Say which times lie between 2009 and 2100: what a machine can have stamped that recorded market data.
+
+    >>> plausible(np.array([0, 1_700_000_000 * 10**9, MISSING])).tolist()
+    [False, True, False]
+    """
+    result: NDArray[np.bool_] = (ns >= 1_230_768_000 * 10**9) & (ns < 4_102_444_800 * 10**9)
+    return result
+
+
+def floats(column: pa.Array, *, decimal_comma: bool = False) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+    """Read numbers as float64, for the columns of tables that nobody adds up exactly; empty or bad ones are NaN.
+
+    >>> values, ok = floats(pa.array(["979983314.2056", "", "1e400", "x"]))
+    >>> float(values[0]), ok.tolist()
+    (979983314.2056, [1, 0, -1, -1])
+    """
+    out = np.full(len(column), np.nan)
+    ok = np.zeros(len(column), np.int8)
+    given = np.flatnonzero(np.diff(buffers(column)[1]) > 0)
+    plain = texts(column.take(pa.array(given)))
+    if decimal_comma:
+        plain = pc.replace_substring(plain, ",", ".")
+    try:
+        out[given] = pc.cast(pc.utf8_trim_whitespace(plain), pa.float64()).to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid:  # at least one of them is no number: find out which
+        for row, text in zip(given.tolist(), plain.to_pylist(), strict=True):
+            try:
+                out[row] = float(text) if "_" not in text else np.nan
+            except ValueError:
+                out[row] = np.nan
+    ok[given] = np.where(np.isfinite(out[given]), OK, BAD)
+    out[ok != OK] = np.nan
+    return out, ok
+
+
+def texts(column: pa.Array) -> pa.Array:
+    r"""Return a column of bytes as text; what is no UTF-8 comes out with replacement characters, and never raises.
+
+    >>> texts(pa.array([b"ok", b"\xff"])).to_pylist()
+    ['ok', '\ufffd']
+    """
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowInvalid:
+        return pa.array([(value or b"").decode("utf-8", "replace") for value in column.to_pylist()], pa.string())
 
 
 def iso_times(column: pa.Array, zone: ZoneInfo | None = None) -> tuple[NDArray[np.int64], NDArray[np.int8]]:

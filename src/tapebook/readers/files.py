@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 HEAD_BYTES: Final = 1 << 16
 _CHUNK_BYTES: Final = 1 << 20
+_PIECE_BYTES: Final = 1 << 14
+_COMPRESSED_BYTES: Final = 1 << 12
+"""Compressed bytes taken at a time. Very regular data shrink a thousandfold: this bounds what comes out at once."""
 _UTF16: Final = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 
 
@@ -129,7 +132,7 @@ class _Decoded(io.RawIOBase):
         self._decoder = make()
         self._begun = False  # inside a frame: an end of file here is a truncation
         self._pending = b""
-        self._out = b""
+        self._out = memoryview(b"")
         self._name = name
         self._progress = progress
         self._quarantine = quarantine
@@ -148,7 +151,7 @@ class _Decoded(io.RawIOBase):
         return n
 
     def _step(self) -> None:
-        chunk = self._pending or self._source.read(_CHUNK_BYTES)
+        chunk = self._pending or self._source.read(_COMPRESSED_BYTES)
         self._pending = b""
         if not chunk:
             self._over = True
@@ -156,9 +159,11 @@ class _Decoded(io.RawIOBase):
                 self._broken(f"end of file inside a {self._kind} frame", TruncatedFile)
             return
         self._progress.done_bytes = self._source.tell()
+        if not self._begun and not chunk.strip(b"\0"):
+            return  # padding after the last member, as tar and tape drives leave it
         try:
             self._begun = True
-            self._out = self._decoder.decompress(chunk)
+            self._out = memoryview(self._decoder.decompress(chunk))
         except Exception as error:  # noqa: BLE001 - zlib.error and ZstdError share no base class
             self._over = True
             self._broken(f"damaged {self._kind} data: {error}", ReaderError)
@@ -167,8 +172,10 @@ class _Decoded(io.RawIOBase):
             self._pending = self._decoder.unused_data
             self._decoder = self._make()
             self._begun = False
-            if self._pending and not self._pending.strip(b"\0"):
-                self._pending = b""  # padding after the last member, as tar and tape drives leave it
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()
 
     def _broken(self, what: str, error: type[ReaderError]) -> None:
         where = f"{self._name}, before byte {self._source.tell()} of the compressed file"
@@ -211,7 +218,8 @@ class _ZipMember(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         try:
-            chunk = self._member.read(len(buffer))
+            # In small pieces: zipfile loses a whole piece when it finds damage at its end.
+            chunk = self._member.read(min(len(buffer), _PIECE_BYTES))
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
             self._quarantine.truncate(
                 TruncatedFile("damaged zip member", found=str(error), where=self._name, remedy="fetch the file again")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -24,7 +25,9 @@ class ReadOptions:
     columns: Mapping[str, str] = field(default_factory=dict)  # our word -> the file's column (or its position, "3")
     strict: bool = False
     quarantine_path: Path | None = None
-    book_path: Path | None = None  # the order-book file that belongs to a LOBSTER message file
+    book_path: Path | None = None  # the file with this one's book: LOBSTER's order-book file, Sierra Chart's .depth
+    price_multiplier: Decimal | None = None  # what prices of a file that holds them in other units are multiplied by
+    mapping_path: Path | None = None  # TOML file that names columns by position (Sierra Chart's study columns)
 
     def quarantine(self) -> Quarantine:
         """Return a fresh quarantine as asked for."""

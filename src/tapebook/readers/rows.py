@@ -22,6 +22,8 @@ from tapebook.market.quarantine import Quarantine
 from tapebook.readers.columns import OK, buffers, why_not
 
 BLOCK_BYTES: Final = 8 << 20
+_RESERVED_BYTES: Final = 256 << 20
+"""pyarrow sets aside a whole block for each column: wide files (200 columns) are read in smaller blocks."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,15 @@ class Rows:
             if again == n_before:
                 return row + n_before + 1 + self.header_lines
             n_before = again
+
+    def lines(self) -> NDArray[np.int64]:
+        """Return the line number of every row, from 1."""
+        if not self.n:
+            return np.zeros(0, np.int64)
+        first, last = self.line(0), self.line(self.n - 1)
+        if last - first == self.n - 1:
+            return np.arange(first, last + 1, dtype=np.int64)
+        return np.array([self.line(i) for i in range(self.n)], np.int64)
 
     def raw(self, i: int) -> bytes:
         """Return the text of row ``i`` as it stood in the file (line end and quotes aside)."""
@@ -90,6 +101,7 @@ def read_rows(
     encoding: str = "utf-8",
     quoted: bool = False,
     first_row: int = 0,
+    notes: dict[str, int] | None = None,
 ) -> Iterator[Rows]:
     """Stream the rows of delimited text.
 
@@ -105,6 +117,9 @@ def read_rows(
     quoted
         Whether fields may hold the delimiter inside quotes. Market data do not, and a stray quote in a damaged file
         would swallow everything up to the next one.
+    notes
+        Where it is counted that the last line has no end (it may be cut off; where the input is known to be truncated,
+        such a line is quarantined instead of read).
 
     Raises
     ------
@@ -137,6 +152,7 @@ def read_rows(
             )
         return "skip"
 
+    watched: Any = _WholeLines(stream, quarantine, file, notes) if encoding == "utf-8" else stream
     columns = [f"f{i}" for i in range(n_names)]
     kept: list[BaseException] = []
 
@@ -149,10 +165,10 @@ def read_rows(
 
     try:
         reader = pa.csv.open_csv(
-            stream,
+            watched,
             read_options=pa.csv.ReadOptions(
                 use_threads=False,
-                block_size=BLOCK_BYTES,
+                block_size=max(1 << 20, min(BLOCK_BYTES, _RESERVED_BYTES // n_names)),
                 column_names=columns,
                 encoding=encoding,
                 skip_rows=header_lines if encoding != "utf-8" else 0,
@@ -176,10 +192,11 @@ def read_rows(
             rows = Rows(tuple(names), tuple(batch.columns), file, delimiter, first_row, skipped, header_lines)
             rows = _without_blank(rows, skipped)
             first_row += rows.n
-            yield rows
+            if rows.n:
+                yield rows
         if kept:
             raise kept[0]
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, UnicodeError) as error:
         if kept:
             raise kept[0] from None
         if "Empty CSV file" in str(error):
@@ -190,6 +207,60 @@ def read_rows(
             where=file,
             remedy="check that this is the format it claims to be, and whole",
         ) from error
+
+
+class _WholeLines:
+    r"""A stream of whole lines in UTF-8, whatever the input is.
+
+    An unfinished last line is held back until it is known whether the input ended there by itself. Bytes that are no
+    UTF-8 (pyarrow loses a row with such bytes) come out as ``\xff``: nothing is lost, and no number reads like that.
+    """
+
+    closed = False
+
+    def __init__(self, stream: IO[bytes], quarantine: Quarantine, file: str, notes: dict[str, int] | None) -> None:
+        self._stream = stream
+        self._quarantine = quarantine
+        self._file = file
+        self._notes = notes
+        self._held = b""
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, n: int) -> bytes:
+        """Return at most ``n`` bytes, as pyarrow's buffers expect; none at the end."""
+        while not self._ready:
+            chunk = self._stream.read(n)
+            if not chunk:
+                self._ready = self._last_line().decode("utf-8", "backslashreplace").encode()
+                break
+            end = chunk.rfind(b"\n") + 1
+            if end:
+                self._ready, self._held = self._held + chunk[:end], chunk[end:]
+            else:
+                self._held += chunk
+                if len(self._held) > 2 * BLOCK_BYTES:  # no line is so long: let the splitter say so
+                    self._ready, self._held = self._held, b""
+            if not self._ready.isascii():
+                self._ready = self._ready.decode("utf-8", "backslashreplace").encode()
+        # Cut between lines: pyarrow takes a lone line feed, left over from a carriage return, for the end of the file.
+        cut = len(self._ready) if len(self._ready) <= n else self._ready.rfind(b"\n", 0, n) + 1 or n
+        out, self._ready = self._ready[:cut], self._ready[cut:]
+        return out
+
+    def _last_line(self) -> bytes:
+        line, self._held = self._held, b""
+        if line and self._quarantine.truncated:
+            where = f"{self._file}, last line"
+            self._quarantine.add(
+                "line cut off", expected="a line end", found="the end of the input", where=where, raw=line
+            )
+            return b""
+        if line and self._notes is not None:
+            self._notes["the last line has no line end: it may be cut off"] = 1
+        return line
 
 
 def _without_blank(rows: Rows, skipped: list[int]) -> Rows:
