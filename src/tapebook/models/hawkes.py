@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tapebook.kernels import hawkes as kernel
+from tapebook.kernels import hawkes_draws as draws
 from tapebook.market.errors import ConfigurationError
 
 Floats = NDArray[np.float64]
@@ -106,6 +107,16 @@ class Hawkes:
         kernel.intensity_at(times, types, self.mu, self.eta, self.beta, at, out)
         return out
 
+    def compensator(self, times: Floats, types: Ints, at: Floats) -> Floats:
+        """Return the integral of lambda from 0 to each time of ``at`` (ascending), shape (len(at), D).
+
+        Its difference over an interval is the number of events that the model expects there as they came: without the
+        spikes between two looks at a fast kernel.
+        """
+        out = np.empty((at.size, self.mu.size))
+        kernel.compensator_at(times, types, self.mu, self.eta, self.beta, at, out)
+        return out
+
     def likelihood(self, times: Floats, types: Ints, horizon: float) -> float:
         """Return the log-likelihood of events in [0, horizon]."""
         total = 0.0
@@ -151,13 +162,15 @@ class Hawkes:
             )
         expected = float(self.mean_rates.sum()) * horizon
         room = int(expected + 10 * np.sqrt(expected) / (1 - self.branching_ratio)) + 100
+        uniforms = np.empty(0)
         while True:
-            uniforms = 1.0 - rng.random(4 * room if method == "exact" else 12 * room)  # (0, 1]
+            # More uniforms go on from those before: a new draw would favour samples that need few.
+            uniforms = np.concatenate([uniforms, 1.0 - rng.random(8 * room - uniforms.size)])  # (0, 1]
             out, types = np.empty(room), np.zeros(room, np.int64)
             if method == "exact":
-                n = kernel.simulate_exact(self.mu[0], self.eta[0, 0, 0], self.beta[0, 0], horizon, uniforms, 0.0, out)
+                n = draws.simulate_exact(self.mu[0], self.eta[0, 0, 0], self.beta[0, 0], horizon, uniforms, 0.0, out)
             else:
-                n = kernel.simulate_thinning(self.mu, self.eta, self.beta, horizon, uniforms, out, types)
+                n = draws.simulate_thinning(self.mu, self.eta, self.beta, horizon, uniforms, out, types)
             if n >= 0:
                 return out[:n], types[:n]
             room *= 2
@@ -211,15 +224,30 @@ class Hawkes:
         }
 
 
-def power_law(mu: float, eta: float, exponent: float, tau0: float, *, n_exp: int = 12, decades: float = 6.0) -> Hawkes:
-    """Return a one-type model whose kernel falls like ``u^-(1 + exponent)`` from ``tau0`` on, for some decades.
+def power_law(
+    mu: Floats | float,
+    eta: Floats | float,
+    exponent: Floats | float,
+    tau0: Floats | float,
+    *,
+    n_exp: int = 12,
+    decades: float = 6.0,
+) -> Hawkes:
+    """Return a model whose kernels fall like ``u^-(1 + exponent)`` from ``tau0`` on, for some decades.
+
+    Scalars make one type; else ``mu``, ``exponent``, ``tau0`` are (D,) and ``eta``, the children of each pair, (D, D).
 
     >>> h = power_law(mu=0.5, eta=0.7, exponent=0.4, tau0=0.01)
     >>> round(h.branching_ratio, 12)
     0.7
     """
-    weights, beta = power_grid(exponent, tau0, n_exp, decades)
-    return Hawkes(np.array([mu]), (eta * weights)[None, None, :], beta[None, :])
+    rates = np.atleast_1d(np.asarray(mu, np.float64))
+    d = rates.size
+    children = np.asarray(eta, np.float64).reshape(d, d)
+    exponents, taus = (np.broadcast_to(np.asarray(x, np.float64), d) for x in (exponent, tau0))
+    grids = [power_grid(float(e), float(t), n_exp, decades) for e, t in zip(exponents, taus, strict=True)]
+    weights, beta = (np.array([g[part] for g in grids]) for part in (0, 1))
+    return Hawkes(rates, children[:, :, None] * weights[:, None, :], beta)
 
 
 def power_grid(exponent: float, tau0: float, n_exp: int, decades: float) -> tuple[Floats, Floats]:
