@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tapebook.bars.bars import Bars, Footprint
 from tapebook.bars.rules import BarRule
-from tapebook.kernels import bars as kernel
+from tapebook.kernels import bar_state as kernel
 from tapebook.market.checks import check_causality, check_chunks, check_restart, check_untouched
 from tapebook.market.errors import ConfigurationError
 from tapebook.market.events import Events, Flag, Kind, SideSource, empty_events
@@ -62,6 +62,7 @@ def test_renko_bricks_equal_the_definition(seed: int) -> None:
 
 
 @pytest.mark.parametrize("text", RULES)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1), cuts=st.lists(st.integers(0, 400), max_size=8), cut=st.integers(0, 400))
 def test_the_laws_hold_for_every_rule(text: str, seed: int, cuts: list[int], cut: int) -> None:
     events = random_levels(seed, 400)

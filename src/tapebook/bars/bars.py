@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 
 from tapebook.bars.rules import BarRule
 from tapebook.book import BestBook
-from tapebook.kernels import bars as kernel
+from tapebook.kernels import bar_state as kernel
+from tapebook.kernels.bar_trade import find_cell
+from tapebook.kernels.bars import advance_bars, emit
 from tapebook.kernels.touch import CLOCK_N, CLOCK_NOW, steady_clock
 from tapebook.market.events import MISSING, Events, Flag
 from tapebook.market.instruments import Instrument
@@ -146,7 +148,7 @@ class Bars:
         self._used = np.zeros(self._table.size, np.int64)
 
     def fold(self, events: Events) -> tuple[NDArray[np.void], NDArray[np.void]]:
-        """Fold a block; return the bars it closed (:data:`~tapebook.kernels.bars.BAR`) and their cells."""
+        """Fold a block; return the bars it closed (:data:`~tapebook.kernels.bar_state.BAR`) and their cells."""
         times, session, opens = self._clock.of(events)
         bid, ask = self._quotes.of(events) if self._quotes is not None else (_NONE, _NONE)
         bars = np.empty(max(16, events.size // 8), kernel.BAR)
@@ -154,7 +156,7 @@ class Bars:
         filled = np.zeros(2, np.int64)
         at, status = 0, -1
         while status != kernel.DONE:
-            at, status = kernel.advance_bars(
+            at, status = advance_bars(
                 events,
                 at,
                 self._id,
@@ -185,7 +187,7 @@ class Bars:
         bars, cells = np.empty(1, kernel.BAR), np.empty(int(self._ints[kernel.N_CELLS]), kernel.CELL)
         if not self._ints[kernel.OPEN_NOW] or not self._ints[kernel.TRADES]:
             return bars[:0], cells[:0]
-        kernel.emit(
+        emit(
             self._ints,
             self._floats,
             self._par,
@@ -233,7 +235,7 @@ class Bars:
         self._table = _empty_table(2 * old.size)
         self._used = np.zeros(self._table.size, np.int64)
         for k, place in enumerate(places.tolist()):
-            slot = kernel.find_cell(self._table, int(old["price"][place]))
+            slot = find_cell(self._table, int(old["price"][place]))
             self._table[slot] = old[place]
             self._used[k] = slot
 

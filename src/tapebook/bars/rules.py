@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tapebook.kernels import bars as kernel
+from tapebook.kernels import bar_state as kernel
 from tapebook.market.errors import ConfigurationError
 from tapebook.market.events import PRICE_SCALE
 from tapebook.market.instruments import Instrument
