@@ -61,6 +61,9 @@ MISSING_VALUES: Final[dict[str, int]] = {
 }
 """The constant that each nullable column holds in an event where it is null in Arrow."""
 
+_STRIP: Final = 1 << 13
+"""Events moved at a time, all columns of them: 512 KiB, which a processor's second cache holds."""
+
 EVENT_SCHEMA: Final = pa.schema(
     [pa.field(name, pa.from_numpy_dtype(EVENT[name]), nullable=name in MISSING_VALUES) for name in EVENT.names or ()],
     metadata={VERSION_KEY: str(EVENT_SCHEMA_VERSION)},
@@ -99,9 +102,14 @@ def to_arrow(
     >>> batch.num_rows, batch["price"].null_count, batch["kind"].null_count
     (2, 2, 0)
     """
+    gathered = {field.name: np.empty(events.size, EVENT[field.name]) for field in EVENT_SCHEMA}
+    for start in range(0, events.size, _STRIP):
+        strip = events[start : start + _STRIP]
+        for name, values in gathered.items():
+            values[start : start + _STRIP] = strip[name]
     columns = []
     for field in EVENT_SCHEMA:
-        values = np.ascontiguousarray(events[field.name])
+        values = gathered[field.name]
         valid = None
         n_missing = 0
         if field.nullable:
@@ -129,7 +137,7 @@ def from_arrow(batch: pa.RecordBatch | pa.Table) -> Events:
     True
     """
     check_version(batch.schema.metadata)
-    events = np.empty(batch.num_rows, EVENT)
+    gathered: dict[str, list[Any]] = {}
     for field in EVENT_SCHEMA:
         at = batch.schema.get_field_index(field.name)
         if at < 0 or batch.schema.field(at).type != field.type:
@@ -150,10 +158,16 @@ def from_arrow(batch: pa.RecordBatch | pa.Table) -> Events:
                 )
             column = pc.fill_null(column, pa.scalar(MISSING_VALUES[field.name], field.type))
         chunks = column.chunks if isinstance(column, pa.ChunkedArray) else (column,)
-        start = 0
-        for chunk in chunks:
-            events[field.name][start : start + len(chunk)] = chunk.to_numpy()
-            start += len(chunk)
+        gathered[field.name] = [chunk.to_numpy() for chunk in chunks]
+    events = np.empty(batch.num_rows, EVENT)
+    if all(len(chunks) == 1 for chunks in gathered.values()):
+        for start in range(0, events.size, _STRIP):
+            strip = events[start : start + _STRIP]
+            for name, (values,) in gathered.items():
+                strip[name] = values[start : start + _STRIP]
+    else:
+        for name, chunks in gathered.items():
+            events[name] = np.concatenate(chunks) if chunks else ()
     return events
 
 

@@ -135,8 +135,10 @@ class SealedWriter:
         self._groups: list[RowGroup] = []
 
     def write(self, batch: pa.RecordBatch, clock_ns: tuple[int, int] | None = None) -> None:
-        """Add ``batch`` as one row group; ``clock_ns`` is what a search by time finds it by."""
-        self._writer.write_batch(batch, row_group_size=max(batch.num_rows, 1))
+        """Add ``batch`` as one row group (none if it is empty); a search by time finds it by ``clock_ns``."""
+        if not batch.num_rows:
+            return
+        self._writer.write_batch(batch, row_group_size=batch.num_rows)
         self._groups.append(RowGroup(self._sink.n_bytes, self._sink.crc32, batch.num_rows, clock_ns))
         self._sink.crc32 = 0
 

@@ -1,3 +1,8 @@
 """The lake: events on disk as Parquet by venue, instrument and trade date."""
 
-__all__: list[str] = []
+from tapebook.store.commit import IngestReport
+from tapebook.store.lake import Lake, LakeEntry
+from tapebook.store.manifest import Source, StoredFile
+from tapebook.store.verify import Finding
+
+__all__ = ["Finding", "IngestReport", "Lake", "LakeEntry", "Source", "StoredFile"]
