@@ -1,3 +1,20 @@
 """Synthetic markets with planted episodes and their ground truth."""
 
-__all__: list[str] = []
+from tapebook.simulator.preset import Preset, load_preset
+from tapebook.simulator.presets import BTC, ES, NQ, PRESETS, preset
+from tapebook.simulator.spec import is_spec, parse_spec
+from tapebook.simulator.tape import SimulatedTape, simulate
+
+__all__ = [
+    "BTC",
+    "ES",
+    "NQ",
+    "PRESETS",
+    "Preset",
+    "SimulatedTape",
+    "is_spec",
+    "load_preset",
+    "parse_spec",
+    "preset",
+    "simulate",
+]
