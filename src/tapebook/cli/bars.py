@@ -8,20 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tapebook.cli.options import (
-    Columns,
-    Date,
-    DecimalComma,
-    FormatName,
-    Json,
-    QuarantineFile,
-    Source,
-    Strict,
-    Symbol,
-    Venue,
-    Zone,
-    source_options,
-)
+from tapebook.cli.options import Json, Source, reads_files
 
 _RULES = (
     "KIND:SIZE with KIND time, tick, volume, dollar, range, reversal, renko, delta, tick-imbalance, volume-imbalance, "
@@ -38,50 +25,34 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
 
     @app.command(epilog="Example: tapebook bars esh4-20231225.mbo.dbn.zst --every range:8 --to bars.parquet")
+    @reads_files
     def bars(
         file: Source,
         to: To,
+        options: dict[str, Any],
         every: Every = "time:1m",
         raw: Raw = False,
         instrument: Instrument = "",
         partial: Partial = False,
-        format: FormatName = "",  # noqa: A002 - the user's word
-        symbol: Symbol = "",
-        venue: Venue = "",
-        zone: Zone = "",
-        date: Date = "",
-        column: Columns = None,
-        decimal_comma: DecimalComma = None,
-        strict: Strict = False,
-        quarantine: QuarantineFile = None,
         as_json: Json = False,
     ) -> None:
         """Make bars: OHLC, VWAP, bought and sold volume, delta and its extremes, first and last quote."""
-        options = source_options(symbol, venue, zone, date, column, decimal_comma, strict, quarantine)
-        make(file, to, every, raw, instrument, partial, format, options, cells=False, as_json=as_json)
+        make(file, to, every, raw, instrument, partial, options, cells=False, as_json=as_json)
 
     @app.command(epilog="Example: tapebook footprint sim:es --every time:5m --to cells.csv")
+    @reads_files
     def footprint(
         file: Source,
         to: To,
+        options: dict[str, Any],
         every: Every = "time:1m",
         raw: Raw = False,
         instrument: Instrument = "",
         partial: Partial = False,
-        format: FormatName = "",  # noqa: A002 - the user's word
-        symbol: Symbol = "",
-        venue: Venue = "",
-        zone: Zone = "",
-        date: Date = "",
-        column: Columns = None,
-        decimal_comma: DecimalComma = None,
-        strict: Strict = False,
-        quarantine: QuarantineFile = None,
         as_json: Json = False,
     ) -> None:
         """Make footprint cells: volume sold at the bid and bought at the ask, by price, within each bar."""
-        options = source_options(symbol, venue, zone, date, column, decimal_comma, strict, quarantine)
-        make(file, to, every, raw, instrument, partial, format, options, cells=True, as_json=as_json)
+        make(file, to, every, raw, instrument, partial, options, cells=True, as_json=as_json)
 
 
 def make(
@@ -91,7 +62,6 @@ def make(
     raw: bool,
     instrument: str,
     partial: bool,
-    format_name: str,
     options: dict[str, Any],
     *,
     cells: bool,
@@ -106,7 +76,7 @@ def make(
     from tapebook.report.sources import open_any
 
     rule = BarRule.parse(every)
-    tape = open_any(file, format=format_name, **options)
+    tape = open_any(file, **options)
     if not isinstance(tape, Tape):
         raise UnsupportedSchema(
             "bars are made of trades",

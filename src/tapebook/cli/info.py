@@ -8,37 +8,17 @@ from typing import Any
 
 import typer
 
-from tapebook.cli.options import (
-    Columns,
-    Date,
-    DecimalComma,
-    FormatName,
-    Json,
-    QuarantineFile,
-    Source,
-    Strict,
-    Symbol,
-    Venue,
-    Zone,
-    source_options,
-)
+from tapebook.cli.options import Json, Source, reads_files
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
 
     @app.command(epilog="Example: tapebook info esh4-20231225.mbo.dbn.zst")
+    @reads_files
     def info(
         file: Source,
-        format: FormatName = "",  # noqa: A002 - the user's word
-        symbol: Symbol = "",
-        venue: Venue = "",
-        zone: Zone = "",
-        date: Date = "",
-        column: Columns = None,
-        decimal_comma: DecimalComma = None,
-        strict: Strict = False,
-        quarantine: QuarantineFile = None,
+        options: dict[str, Any],
         as_json: Json = False,
     ) -> None:
         """Tell format, schema, instruments, span, events by kind, trades, volume, tick and quality of a file."""
@@ -46,8 +26,7 @@ def register(app: typer.Typer) -> None:
         from tapebook.quality.info import describe
         from tapebook.report.sources import open_any
 
-        options = source_options(symbol, venue, zone, date, column, decimal_comma, strict, quarantine)
-        source = open_any(file, format=format, **options)
+        source = open_any(file, **options)
         with watched(source.progress, f"reading {source.origin.name}", quiet=as_json):
             about = describe(source)
         if as_json:

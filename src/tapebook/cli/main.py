@@ -12,13 +12,27 @@ import sys
 from importlib import import_module
 from typing import Final
 
-import click
 import typer
 
 from tapebook import __version__
 from tapebook.market.errors import TickDataError
 
-COMMANDS: Final[tuple[str, ...]] = ("info", "convert", "lake", "sql", "book", "bars", "instruments", "bench")
+# Newer typers carry a click of their own, older ones use the library: the classes are taken from what typer shows.
+_UsageError: Final[type[Exception]] = typer.BadParameter.__mro__[1]
+
+COMMANDS: Final[tuple[str, ...]] = (
+    "demo",
+    "analyze",
+    "info",
+    "convert",
+    "lake",
+    "sql",
+    "book",
+    "bars",
+    "hawkes",
+    "instruments",
+    "bench",
+)
 """Modules of ``tapebook.cli`` in the order in which ``--help`` lists them."""
 
 
@@ -55,14 +69,14 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     try:
         result = typer.main.get_command(build())(arguments, prog_name="tapebook", standalone_mode=False)
-    except click.UsageError as error:
-        error.show(sys.stderr)
-        return 2
-    except click.Abort:
+    except typer.Abort:
         typer.echo("aborted", err=True)
         return 1
-    except click.exceptions.Exit as error:
-        return error.exit_code
+    except typer.Exit as error:
+        return int(error.exit_code)
+    except _UsageError as error:
+        error.show()  # type: ignore[attr-defined] # every usage error of click has it
+        return 2
     except TickDataError as error:
         tell(error, as_json="--json" in arguments)
         return 1

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar, cast
 
 import typer
 
@@ -24,7 +28,107 @@ Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad re
 QuarantineFile = Annotated[
     Path | None, typer.Option("--quarantine", metavar="FILE", help="Keep every unreadable record there (JSON lines).")
 ]
+Book = Annotated[
+    Path | None, typer.Option("--book", metavar="FILE", help="The book that belongs to it: LOBSTER order book, .depth.")
+]
+PriceMultiplier = Annotated[
+    str, typer.Option("--price-multiplier", metavar="X", help="For files that hold prices in other units: 0.01.")
+]
+Mapping = Annotated[
+    Path | None, typer.Option("--mapping", metavar="FILE", help="TOML file that names columns by position.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, for machines.")]
+
+C = TypeVar("C", bound=Callable[..., None])
+
+
+def reads_files(command: C) -> C:
+    """Give a command the options that say how to read a file; it gets them as ``options`` for ``open_any``.
+
+    The command declares a parameter ``options: dict[str, Any]`` and its own parameters; the shared ones follow them.
+    """
+    own = inspect.signature(command, eval_str=True)
+    shared = inspect.signature(_options, eval_str=True)
+    parameters = [p for name, p in own.parameters.items() if name != "options"]
+    added = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in shared.parameters.values()]
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **given: Any) -> None:
+        how = {name: given.pop(name) for name in shared.parameters}
+        command(*args, **given, options=_options(**how))
+
+    wrapped.__signature__ = own.replace(parameters=parameters + added)  # type: ignore[attr-defined] # typer reads it
+    wrapped.__annotations__ = {p.name: p.annotation for p in parameters + added}
+    return cast("C", wrapped)
+
+
+def _options(
+    format: FormatName = "",  # noqa: A002 - the user's word
+    symbol: Symbol = "",
+    venue: Venue = "",
+    zone: Zone = "",
+    date: Date = "",
+    column: Columns = None,
+    decimal_comma: DecimalComma = None,
+    book: Book = None,
+    price_multiplier: PriceMultiplier = "",
+    mapping: Mapping = None,
+    strict: Strict = False,
+    quarantine: QuarantineFile = None,
+) -> dict[str, Any]:
+    """Turn the shared options into what ``open_any`` takes, only those that were given.
+
+    Raises
+    ------
+    ConfigurationError
+        If the zone does not exist, a column map has no ``=``, or the multiplier is no number.
+    """
+    options: dict[str, Any] = {
+        "format": format,
+        "symbol": symbol,
+        "venue": venue,
+        "date": date,
+        "strict": strict,
+        "quarantine_path": quarantine,
+        "decimal_comma": decimal_comma,
+        "book_path": book,
+        "mapping_path": mapping,
+    }
+    if zone:
+        from tapebook.readers.local_time import zone_of
+
+        options["zone"] = zone_of(zone)
+    if price_multiplier:
+        options["price_multiplier"] = _decimal(price_multiplier)
+    if column:
+        options["columns"] = _column_map(column)
+    return {n: v for n, v in options.items() if v not in ("", None) and (v is not False or n == "decimal_comma")}
+
+
+def _decimal(text: str) -> Decimal:
+    from tapebook.market.errors import ConfigurationError
+
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal(0)
+    if not value.is_finite() or value <= 0:
+        raise ConfigurationError(
+            "not a multiplier", expected="a number above 0", found=repr(text), where="--price-multiplier"
+        )
+    return value
+
+
+def _column_map(columns: list[str]) -> dict[str, str]:
+    from tapebook.market.errors import ConfigurationError
+
+    mapped = {}
+    for text in columns:
+        ours, mark, theirs = text.partition("=")
+        if not mark or not ours or not theirs:
+            raise ConfigurationError("a column map is wrong", expected="ours=theirs", found=text, where="--column")
+        mapped[ours.strip()] = theirs.strip()
+    return mapped
 
 
 def source_options(
@@ -37,40 +141,5 @@ def source_options(
     strict: bool,
     quarantine: Path | None,
 ) -> dict[str, Any]:
-    """Turn the shared options into what ``open_source`` takes.
-
-    Raises
-    ------
-    ConfigurationError
-        If the zone does not exist, or a column map has no ``=``.
-    """
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-    from tapebook.market.errors import ConfigurationError
-
-    options: dict[str, Any] = {
-        "symbol": symbol,
-        "venue": venue,
-        "date": date,
-        "strict": strict,
-        "quarantine_path": quarantine,
-        "decimal_comma": decimal_comma,
-    }
-    if zone:
-        try:
-            options["zone"] = ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ConfigurationError(
-                "no such time zone",
-                expected="a name of the IANA database",
-                found=zone,
-                remedy="for example America/Chicago, America/New_York, America/Sao_Paulo, UTC",
-            ) from error
-    mapped = {}
-    for text in columns or []:
-        ours, mark, theirs = text.partition("=")
-        if not mark or not ours or not theirs:
-            raise ConfigurationError("a column map is wrong", expected="ours=theirs", found=text, where="--column")
-        mapped[ours.strip()] = theirs.strip()
-    options["columns"] = mapped
-    return options
+    """Turn shared options into what ``open_any`` takes."""
+    return _options("", symbol, venue, zone, date, columns, decimal_comma, None, "", None, strict, quarantine)

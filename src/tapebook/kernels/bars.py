@@ -3,11 +3,11 @@
 One kernel serves every kind of bar, because they differ in two questions only: does this trade *open* a new bar (time,
 range, session), and is the bar *full* after it (ticks, volume, dollars, delta, reversal, bricks, imbalance, runs)?
 
-State: ``ints`` and ``floats`` (places named below) and the cells of the open bar in a hash table by price (open
-addressing, ``table`` of :data:`CELL`, empty where ``price`` is MISSING; ``used`` lists its taken places). Rows go to
-``bars`` and ``cells``. Where either of those, or the table, has no room left, the kernel stops in front of the work it
-cannot do and says so; the face makes room and calls again at the same event. Nothing is done twice: what was begun on
-an event is in the state.
+State: ``ints`` and ``floats`` (places named in :mod:`tapebook.kernels.bar_state`) and the cells of the open bar in a
+hash table by price (open addressing, ``table`` of CELL, empty where ``price`` is MISSING; ``used`` lists its taken
+places). Rows go to ``bars`` and ``cells``. Where either of those, or the table, has no room left, the kernel stops in
+front of the work it cannot do and says so; the face makes room and calls again at the same event. Nothing is done
+twice: what was begun on an event is in the state.
 
 Imbalance bars (Lopez de Prado, *Advances in Financial Machine Learning*, 2018, section 2.3.2): theta sums the signed
 ticks, volume or dollars; a bar closes when ``|theta| >= E[T] |E[b v]|``. Both expectations are exponential averages, of
@@ -18,217 +18,80 @@ larger of the bought and the sold sums with the larger of their expectations.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tapebook.kernels import kernel
-from tapebook.market.events import MISSING, Events, Kind
-
-BAR: Final = np.dtype(
-    [
-        ("ts_ns", "<i8"),  # clock of the event that made the bar known
-        ("bar", "<i8"),  # counts from 0
-        ("start_ns", "<i8"),  # time bars: the interval; others: first and last trade (venue time)
-        ("end_ns", "<i8"),
-        ("open", "<i8"),
-        ("high", "<i8"),
-        ("low", "<i8"),
-        ("close", "<i8"),
-        ("volume", "<i8"),
-        ("buy", "<i8"),
-        ("sell", "<i8"),
-        ("trades", "<i8"),
-        ("delta", "<i8"),
-        ("delta_max", "<i8"),
-        ("delta_min", "<i8"),
-        ("vwap", "<f8"),  # 1e-9 units, NaN without volume
-        ("bid_first", "<i8"),
-        ("ask_first", "<i8"),
-        ("bid_last", "<i8"),
-        ("ask_last", "<i8"),
-        ("theta", "<f8"),  # imbalance and run bars: what was compared, and with what; else NaN
-        ("threshold", "<f8"),
-        ("session", "<i8"),  # trade date as days since 1970, MISSING outside any
-        ("cause", "u1"),
-        ("empty", "u1"),
-    ],
-    align=True,
-)
-CELL: Final = np.dtype(
-    [
-        ("bar", "<i8"),
-        ("price", "<i8"),
-        ("bid", "<i8"),  # sold at the bid
-        ("ask", "<i8"),  # bought at the ask
-        ("unknown", "<i8"),
-        ("n_bid", "<i8"),
-        ("n_ask", "<i8"),
-        ("n_unknown", "<i8"),
-        ("first_ns", "<i8"),
-        ("last_ns", "<i8"),
-    ]
-)
-
-TIME, TICK, VOLUME, DOLLAR, RANGE, REVERSAL, RENKO, DELTA, IMBALANCE, RUNS = range(10)
-"""Kinds of bars."""
-BY_TICK, BY_VOLUME, BY_DOLLAR = range(3)
-"""What imbalance and run bars sum."""
-FULL, SESSION, CLOCK, FLUSH = range(4)
-"""Why a bar closed: its own rule, the end of a session, its interval ended, the tape ended."""
-DONE, BARS_FULL, CELLS_FULL, TABLE_FULL = range(4)
-"""How a call ended."""
-
-(
-    OPEN_NOW,
-    OPEN,
-    HIGH,
-    LOW,
-    CLOSE,
-    VOLUME_SUM,
-    BUY,
-    SELL,
-    TRADES,
-    DELTA_MAX,
-    DELTA_MIN,
-    START_NS,
-    END_NS,
-    BID_FIRST,
+from tapebook.kernels.bar_state import (
+    ANCHOR_NS,
     ASK_FIRST,
-    BID_LAST,
     ASK_LAST,
     BAR_INDEX,
-    SESSION_NOW,
-    SLOT,
-    NOW_NS,
-    LAST_PRICE,
+    BARS_FULL,
+    BARS_LEARNT,
+    BID_FIRST,
+    BID_LAST,
     BRICK_PX,
     BRICK_WAY,
+    BUY,
+    CELLS_FULL,
+    CLOCK,
+    CLOSE,
+    DELTA,
+    DELTA_MAX,
+    DELTA_MIN,
+    DOLLAR,
+    DOLLARS,
+    DONE,
+    E_BUY,
+    E_BV,
+    E_P,
+    E_SELL,
+    E_T,
+    END_NS,
+    FULL,
+    HIGH,
+    IMBALANCE,
+    LAST_PRICE,
+    LOW,
     N_CELLS,
-    QTY_LEFT,  # of the event in hand: -1 before it was begun
-    ANCHOR_NS,
-    BARS_LEARNT,
-) = range(28)
-N_INTS: Final = 28
-PV, DOLLARS, THETA, THETA_BUY, THETA_SELL, E_T, E_BV, E_BUY, E_SELL, E_P = range(10)
-N_FLOATS: Final = 10
-
-# Places of the parameter vector.
-P_KIND, P_SIZE, P_UNIT, P_SPLIT, P_EMPTY, P_T_MIN, P_T_MAX, P_A_BARS, P_A_TRADES, P_DOLLARS_PER, P_CELLS = range(11)
-N_PARAMETERS: Final = 11
+    NOW_NS,
+    OPEN,
+    OPEN_NOW,
+    P_A_BARS,
+    P_CELLS,
+    P_EMPTY,
+    P_KIND,
+    P_SIZE,
+    P_SPLIT,
+    P_T_MAX,
+    P_T_MIN,
+    PV,
+    QTY_LEFT,
+    RANGE,
+    RENKO,
+    REVERSAL,
+    SELL,
+    SESSION,
+    SESSION_NOW,
+    SLOT,
+    START_NS,
+    TABLE_FULL,
+    THETA,
+    THETA_BUY,
+    THETA_SELL,
+    TICK,
+    TIME,
+    TRADES,
+    VOLUME,
+    VOLUME_SUM,
+)
+from tapebook.kernels.bar_trade import add_trade, begin, clear_cell
+from tapebook.market.events import MISSING, Events, Kind
 
 _TRADE = int(Kind.TRADE)
-_HASH = 0x9E3779B97F4A7C15
-
-
-@kernel
-def begin(ints: NDArray[np.int64], start_ns: int, price: int, bid: int, ask: int) -> None:
-    """Open a bar that has seen nothing yet."""
-    ints[OPEN_NOW] = 1
-    ints[OPEN] = price
-    ints[HIGH] = price
-    ints[LOW] = price
-    ints[CLOSE] = price
-    for place in (VOLUME_SUM, BUY, SELL, TRADES, DELTA_MAX, DELTA_MIN):
-        ints[place] = 0
-    ints[START_NS] = start_ns
-    ints[END_NS] = start_ns
-    ints[BID_FIRST] = bid
-    ints[ASK_FIRST] = ask
-    ints[BID_LAST] = bid
-    ints[ASK_LAST] = ask
-
-
-@kernel
-def find_cell(table: NDArray[np.void], price: int) -> int:
-    """Return the place of a price in the hash table, or of the free place where it belongs."""
-    mask = np.uint64(table.size - 1)
-    prices = table["price"]
-    slot = (np.uint64(price) * np.uint64(_HASH)) >> np.uint64(32) & mask
-    while prices[slot] != MISSING and prices[slot] != price:
-        slot = (slot + np.uint64(1)) & mask
-    return np.int64(slot)
-
-
-@kernel
-def add_trade(
-    ints: NDArray[np.int64],
-    floats: NDArray[np.float64],
-    par: NDArray[np.float64],
-    table: NDArray[np.void],
-    used: NDArray[np.int64],
-    price: int,
-    qty: int,
-    side: int,
-    t: int,
-    bid: int,
-    ask: int,
-) -> None:
-    """Put a trade into the open bar."""
-    if ints[TRADES] == 0:
-        ints[OPEN] = price
-        ints[HIGH] = price
-        ints[LOW] = price
-        if par[P_KIND] != TIME:
-            ints[START_NS] = t
-    ints[HIGH] = max(ints[HIGH], price)
-    ints[LOW] = min(ints[LOW], price)
-    ints[CLOSE] = price
-    ints[LAST_PRICE] = price
-    ints[VOLUME_SUM] += qty
-    ints[TRADES] += 1
-    if side > 0:
-        ints[BUY] += qty
-    elif side < 0:
-        ints[SELL] += qty
-    delta = ints[BUY] - ints[SELL]
-    ints[DELTA_MAX] = max(ints[DELTA_MAX], delta)
-    ints[DELTA_MIN] = min(ints[DELTA_MIN], delta)
-    if par[P_KIND] != TIME:
-        ints[END_NS] = t
-    ints[BID_LAST] = bid
-    ints[ASK_LAST] = ask
-    # Around the open, so that the sum keeps its digits.
-    floats[PV] += np.float64(price - ints[OPEN]) * np.float64(qty)
-    dollars = np.float64(price) * np.float64(qty) * par[P_DOLLARS_PER]
-    floats[DOLLARS] += dollars
-    if par[P_KIND] >= IMBALANCE:
-        amount = 1.0
-        if par[P_UNIT] == BY_VOLUME:
-            amount = np.float64(qty)
-        elif par[P_UNIT] == BY_DOLLAR:
-            amount = dollars
-        signed = amount * side
-        floats[THETA] += signed
-        a = par[P_A_TRADES]
-        floats[E_BV] += a * (signed - floats[E_BV])
-        if side > 0:
-            floats[THETA_BUY] += amount
-            floats[E_BUY] += a * (amount - floats[E_BUY])
-            floats[E_P] += a * (1.0 - floats[E_P])
-        elif side < 0:
-            floats[THETA_SELL] += amount
-            floats[E_SELL] += a * (amount - floats[E_SELL])
-            floats[E_P] += a * (0.0 - floats[E_P])
-    if par[P_CELLS] != 0:
-        slot = find_cell(table, price)
-        cell = table[slot]
-        if cell["price"] == MISSING:
-            cell["price"] = price
-            cell["first_ns"] = t
-            used[ints[N_CELLS]] = slot
-            ints[N_CELLS] += 1
-        cell["last_ns"] = t
-        if side > 0:
-            cell["ask"] += qty
-            cell["n_ask"] += 1
-        elif side < 0:
-            cell["bid"] += qty
-            cell["n_bid"] += 1
-        else:
-            cell["unknown"] += qty
-            cell["n_unknown"] += 1
 
 
 @kernel
@@ -330,22 +193,6 @@ def emit(
     ints[OPEN_NOW] = 0
     for place in (PV, DOLLARS, THETA, THETA_BUY, THETA_SELL):
         floats[place] = 0.0
-
-
-@kernel
-def clear_cell(table: NDArray[np.void], place: int) -> None:
-    """Make a place of the hash table free."""
-    cell = table[place]
-    cell["bar"] = 0
-    cell["price"] = MISSING
-    cell["bid"] = 0
-    cell["ask"] = 0
-    cell["unknown"] = 0
-    cell["n_bid"] = 0
-    cell["n_ask"] = 0
-    cell["n_unknown"] = 0
-    cell["first_ns"] = 0
-    cell["last_ns"] = 0
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""Hawkes processes with kernels that are sums of exponentials: likelihood, gradient, EM, residuals, intensities.
+"""Hawkes processes whose kernels are sums of exponentials: likelihood, gradient, EM, residuals, intensities.
 
 A process of D types has the intensities
 
@@ -23,14 +23,25 @@ References: Hawkes 1971; Ozaki 1979; Ogata 1981; Veen & Schoenberg 2008 and Lewi
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tapebook.kernels import kernel
+from tapebook.market.events import MISSING, Kind, TradeCondition
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+ORDER_STAMP, ORDER_SIDE, ORDER_MERGED, ORDER_PASSED, ORDER_N = 0, 1, 2, 3, 4
+"""Places in the state of :func:`aggressive_orders` (the first is MISSING at the start), and how many there are."""
+
+LIVE_SESSION, LIVE_START, LIVE_LAST, LIVE_N = 0, 1, 2, 3
+"""Places in the state of :func:`advance_intensity` (all MISSING at the start), and how many there are."""
+
+_TRADE = int(Kind.TRADE)
+_CROSS, _OFF_BOOK = int(TradeCondition.CROSS), int(TradeCondition.OFF_BOOK)
 
 
 @kernel
@@ -39,49 +50,59 @@ def row_likelihood(
 ) -> float:
     """Return L of row ``i`` and write its gradient: ``grad`` = [d mu, d eta (D*K, row-major), d beta (K)].
 
-    -inf (and a gradient of zeros) where an intensity is not above zero.
+    -inf (and a gradient of zeros) where an intensity is not above zero. The compensator's sums over all events are R
+    and D carried on to the horizon: one exponential per event and rate, not two.
     """
     n_types, n_exp = eta.shape
     r = np.zeros((n_types, n_exp))
     d = np.zeros((n_types, n_exp))  # dR/dbeta
+    weight = np.empty((n_types, n_exp))  # what R counts in the intensity
+    by_r = np.zeros((n_types, n_exp))  # sum of R / lambda
+    by_d = np.zeros((n_types, n_exp))  # sum of D / lambda
+    count = np.zeros(n_types)
     decay = np.empty(n_exp)
+    for j in range(n_types):
+        for k in range(n_exp):
+            weight[j, k] = eta[j, k] * beta[k]
     grad[:] = 0.0
     total = 0.0
     last = 0.0
-    at_beta = 1 + n_types * n_exp
+    inverses = 0.0
     for e in range(times.size):
         gap = times[e] - last
         last = times[e]
         for k in range(n_exp):
             decay[k] = math.exp(-beta[k] * gap)
+        intensity = mu
         for j in range(n_types):
             for k in range(n_exp):
-                old = r[j, k]
-                r[j, k] = old * decay[k]
-                d[j, k] = (d[j, k] - gap * old) * decay[k]
+                d[j, k] = (d[j, k] - gap * r[j, k]) * decay[k]
+                r[j, k] *= decay[k]
+                intensity += weight[j, k] * r[j, k]
         if types[e] == i:
-            intensity = mu
-            for j in range(n_types):
-                for k in range(n_exp):
-                    intensity += eta[j, k] * beta[k] * r[j, k]
             if not intensity > 0.0:
-                grad[:] = 0.0
                 return -np.inf
             total += math.log(intensity)
             inverse = 1.0 / intensity
-            grad[0] += inverse
+            inverses += inverse
             for j in range(n_types):
                 for k in range(n_exp):
-                    grad[1 + j * n_exp + k] += beta[k] * r[j, k] * inverse
-                    grad[at_beta + k] += eta[j, k] * (r[j, k] + beta[k] * d[j, k]) * inverse
+                    by_r[j, k] += r[j, k] * inverse
+                    by_d[j, k] += d[j, k] * inverse
+        count[types[e]] += 1.0
         for k in range(n_exp):
             r[types[e], k] += 1.0
-            rest = horizon - times[e]
-            lost = math.expm1(-beta[k] * rest)
-            total += eta[types[e], k] * lost
-            grad[1 + types[e] * n_exp + k] += lost
-            grad[at_beta + k] -= eta[types[e], k] * rest * (lost + 1.0)
-    grad[0] -= horizon
+    grad[0] = inverses - horizon
+    rest = horizon - last
+    at_beta = 1 + n_types * n_exp
+    for j in range(n_types):
+        for k in range(n_exp):
+            fade = math.exp(-beta[k] * rest)
+            lost = r[j, k] * fade - count[j]  # sum of expm1(-beta (T - t))
+            ages = (rest * r[j, k] - d[j, k]) * fade  # sum of (T - t) exp(-beta (T - t))
+            total += eta[j, k] * lost
+            grad[1 + j * n_exp + k] = beta[k] * by_r[j, k] + lost
+            grad[at_beta + k] += eta[j, k] * (by_r[j, k] + beta[k] * by_d[j, k] - ages)
     return total - mu * horizon
 
 
@@ -90,34 +111,35 @@ def row_likelihood_one(times: Floats, horizon: float, mu: float, eta: float, bet
     """Return L of a one-type, one-exponential process and its gradient by mu, eta, beta: the common case, unrolled."""
     r = 0.0
     d = 0.0
+    weight = eta * beta
     total = 0.0
-    g_mu = 0.0
-    g_eta = 0.0
-    g_beta = 0.0
+    inverses = 0.0
+    by_r = 0.0
+    by_d = 0.0
     last = 0.0
     for e in range(times.size):
         gap = times[e] - last
         last = times[e]
         decay = math.exp(-beta * gap)
-        if e > 0:
-            d = (d - gap * (r + 1.0)) * decay
-            r = (r + 1.0) * decay
-        intensity = mu + eta * beta * r
+        d = (d - gap * r) * decay
+        r *= decay
+        intensity = mu + weight * r
         if not intensity > 0.0:
             grad[:] = 0.0
             return -np.inf
         total += math.log(intensity)
         inverse = 1.0 / intensity
-        rest = horizon - times[e]
-        lost = math.expm1(-beta * rest)
-        total += eta * lost
-        g_mu += inverse
-        g_eta += beta * r * inverse + lost
-        g_beta += eta * ((r + beta * d) * inverse - rest * (lost + 1.0))
-    grad[0] = g_mu - horizon
-    grad[1] = g_eta
-    grad[2] = g_beta
-    return total - mu * horizon
+        inverses += inverse
+        by_r += r * inverse
+        by_d += d * inverse
+        r += 1.0
+    rest = horizon - last
+    fade = math.exp(-beta * rest)
+    lost = r * fade - times.size
+    grad[0] = inverses - horizon
+    grad[1] = beta * by_r + lost
+    grad[2] = eta * (by_r + beta * by_d - (rest * r - d) * fade)
+    return total + eta * lost - mu * horizon
 
 
 @kernel
@@ -132,6 +154,7 @@ def row_expectation(
     n_types, n_exp = eta.shape
     r = np.zeros((n_types, n_exp))
     c = np.zeros((n_types, n_exp))  # sum of ages times decay
+    count = np.zeros(n_types)
     sums[:] = 0.0
     total = 0.0
     last = 0.0
@@ -150,15 +173,19 @@ def row_expectation(
                 for k in range(n_exp):
                     intensity += eta[j, k] * beta[k] * r[j, k]
             total += math.log(intensity)
-            sums[0] += mu / intensity
+            inverse = 1.0 / intensity
+            sums[0] += mu * inverse
             for j in range(n_types):
                 for k in range(n_exp):
-                    weight = eta[j, k] * beta[k] / intensity
+                    weight = eta[j, k] * beta[k] * inverse
                     sums[1 + j * n_exp + k] += weight * r[j, k]
                     sums[1 + n + j * n_exp + k] += weight * c[j, k]
+        count[types[e]] += 1.0
         for k in range(n_exp):
             r[types[e], k] += 1.0
-            total += eta[types[e], k] * math.expm1(-beta[k] * (horizon - times[e]))
+    for j in range(n_types):
+        for k in range(n_exp):
+            total += eta[j, k] * (r[j, k] * math.exp(-beta[k] * (horizon - last)) - count[j])
     return total - mu * horizon
 
 
@@ -189,85 +216,6 @@ def row_residuals(times: Floats, types: Ints, i: int, mu: float, eta: Floats, be
 
 
 @kernel
-def simulate_exact(
-    mu: float, eta: float, beta: float, horizon: float, uniforms: Floats, excess: float, out: Floats
-) -> int:
-    """Write the events of a one-type exponential process (Dassios & Zhao 2013, algorithm 3.1); return how many.
-
-    No rejection and no discretisation. ``excess`` is lambda(0) - mu. Two uniforms are used for each event; -1 where
-    ``uniforms`` or ``out`` ran out.
-    """
-    t = 0.0
-    x = excess
-    n = 0
-    u = 0
-    while True:
-        if u + 2 > uniforms.size or n >= out.size:
-            return -1
-        s1 = np.inf
-        if x > 0.0:
-            inner = 1.0 + beta * math.log(uniforms[u]) / x
-            if inner > 0.0:
-                s1 = -math.log(inner) / beta
-        s2 = -math.log(uniforms[u + 1]) / mu
-        u += 2
-        s = min(s1, s2)
-        t += s
-        if t >= horizon:
-            return n
-        x = x * math.exp(-beta * s) + eta * beta
-        out[n] = t
-        n += 1
-
-
-@kernel
-def simulate_thinning(
-    mu: Floats, eta: Floats, beta: Floats, horizon: float, uniforms: Floats, out: Floats, out_types: Ints
-) -> int:
-    """Write events of a D-type process by Ogata's thinning (1981); eta[i, j, k], beta[i, k]. Return how many.
-
-    Between events the total intensity only falls, so its value just after the last point (its jump included) bounds it.
-    -1 where ``uniforms`` or ``out`` ran out.
-    """
-    n_types, _, n_exp = eta.shape
-    part = np.zeros((n_types, n_exp))  # sum over j of eta beta R: what decays as one
-    t = 0.0
-    n = 0
-    u = 0
-    while True:
-        bound = 0.0
-        for i in range(n_types):
-            bound += mu[i]
-            for k in range(n_exp):
-                bound += part[i, k]
-        if u + 2 > uniforms.size or n >= out.size:
-            return -1
-        s = -math.log(uniforms[u]) / bound
-        t += s
-        if t >= horizon:
-            return n
-        level = uniforms[u + 1] * bound
-        u += 2
-        chosen = -1
-        for i in range(n_types):
-            intensity = mu[i]
-            for k in range(n_exp):
-                part[i, k] *= math.exp(-beta[i, k] * s)
-                intensity += part[i, k]
-            if chosen < 0:
-                if level < intensity:
-                    chosen = i
-                level -= intensity
-        if chosen >= 0:
-            out[n] = t
-            out_types[n] = chosen
-            n += 1
-            for i in range(n_types):
-                for k in range(n_exp):
-                    part[i, k] += eta[i, chosen, k] * beta[i, k]
-
-
-@kernel
 def intensity_at(times: Floats, types: Ints, mu: Floats, eta: Floats, beta: Floats, at: Floats, out: Floats) -> None:
     """Write the intensities just before each time of ``at`` (ascending): ``out``[n, D]."""
     n_types, n_exp = beta.shape
@@ -289,24 +237,113 @@ def intensity_at(times: Floats, types: Ints, mu: Floats, eta: Floats, beta: Floa
 
 
 @kernel
-def advance_intensity(
-    times_ns: Ints, types: Ints, mu: Floats, eta: Floats, beta: Floats, state: Floats, last_ns: Ints, out: Floats
-) -> None:
-    """Fold events into the excitations (``state``[i, k], per second) and write the intensities just after each.
-
-    ``types`` -1 only moves the time. ``mu``[i] and ``beta``[i, k] are per second; ``last_ns`` holds the time of
-    ``state``; ``out`` is [n, D].
-    """
-    n_types, n_exp = state.shape
-    for e in range(times_ns.size):
-        # Late stamps keep their weight: a negative gap must not grow the sums.
-        gap_s = max(times_ns[e] - last_ns[0], 0) * 1e-9
-        last_ns[0] = max(times_ns[e], last_ns[0])
+def compensator_at(times: Floats, types: Ints, mu: Floats, eta: Floats, beta: Floats, at: Floats, out: Floats) -> None:
+    """Write the integrals of the intensities from 0 to each time of ``at`` (ascending): ``out``[n, D]."""
+    n_types, n_exp = beta.shape
+    part = np.zeros((n_types, n_exp))  # sum over j of eta R
+    born = np.zeros(n_types)  # sum of eta over the events so far
+    last = 0.0
+    e = 0
+    for a in range(at.size):
+        while e < times.size and times[e] < at[a]:
+            for i in range(n_types):
+                for k in range(n_exp):
+                    part[i, k] *= math.exp(-beta[i, k] * (times[e] - last))
+                    part[i, k] += eta[i, types[e], k]
+                    born[i] += eta[i, types[e], k]
+            last = times[e]
+            e += 1
         for i in range(n_types):
-            intensity = mu[i]
+            out[a, i] = mu[i] * at[a] + born[i]
             for k in range(n_exp):
-                state[i, k] *= math.exp(-beta[i, k] * gap_s)
-                if types[e] >= 0:
-                    state[i, k] += eta[i, types[e], k] * beta[i, k]
-                intensity += state[i, k]
-            out[e, i] = intensity
+                out[a, i] -= part[i, k] * math.exp(-beta[i, k] * (at[a] - last))
+
+
+@kernel
+def aggressive_orders(
+    events: Any, stamp_ns: Ints, clock_ns: Ints, merge_ns: int, state: Ints, places: Ints, times_ns: Ints
+) -> int:
+    """Write the place and the clock of the first print of each aggressive order; return how many.
+
+    A print belongs to the order of the print before it where both are on one side and its venue stamp is at most
+    ``merge_ns`` later. Prints without a side, crosses and off-book prints are no orders here and are passed over;
+    ``state`` counts them (:data:`ORDER_PASSED`).
+    """
+    kind = events["kind"]
+    price = events["price"]
+    qty = events["qty_lots"]
+    side = events["side"]
+    detail = events["detail"]
+    n = 0
+    for e in range(kind.size):
+        if kind[e] != _TRADE or price[e] == MISSING or qty[e] <= 0:
+            continue
+        if side[e] == 0 or detail[e] == _CROSS or detail[e] == _OFF_BOOK:
+            state[ORDER_PASSED] += 1
+            continue
+        stamp = stamp_ns[e]
+        before = state[ORDER_STAMP]
+        # Times before 1970 and missing ones (both below zero) belong to no order: no difference can overflow.
+        same = side[e] == state[ORDER_SIDE] and before >= 0 and before <= stamp and stamp - before <= merge_ns
+        state[ORDER_STAMP] = stamp
+        state[ORDER_SIDE] = side[e]
+        if same:
+            state[ORDER_MERGED] += 1
+            continue
+        places[n] = e
+        times_ns[n] = clock_ns[e]
+        n += 1
+    return n
+
+
+@kernel
+def advance_intensity(
+    times_ns: Ints,
+    types: Ints,
+    session: Ints,
+    mu: Floats,
+    eta: Floats,
+    beta: Floats,
+    fading: float,
+    fresh_share: float,
+    warm_ns: int,
+    excited: Floats,
+    seen: Floats,
+    state: Ints,
+    out: Floats,
+) -> None:
+    """Fold events into the excitations and write, just after each: [baseline (D), intensity (D)], NaN until defined.
+
+    ``mu``[i], ``beta``[i, k] and ``fading`` are per second. Where ``fading`` is above zero the baselines are not ``mu``
+    but ``fresh_share`` of the mean rates, each followed by a sum that fades at that rate (and is divided by the time it
+    has seen). ``excited``[i, k] and ``seen``[i] are the memory; a new session empties them. Rows are defined
+    ``warm_ns`` after the first event of the session.
+    """
+    n_types, n_exp = excited.shape
+    for e in range(times_ns.size):
+        t = times_ns[e]
+        if session[e] != state[LIVE_SESSION] or state[LIVE_START] == MISSING:
+            state[LIVE_SESSION] = session[e]
+            state[LIVE_START] = t
+            state[LIVE_LAST] = t
+            excited[:] = 0.0
+            seen[:] = 0.0
+        # Late stamps keep their weight: a negative gap must not grow the sums.
+        gap_s = max(t - state[LIVE_LAST], 0) * 1e-9
+        state[LIVE_LAST] = max(t, state[LIVE_LAST])
+        defined = state[LIVE_LAST] - state[LIVE_START] >= warm_ns
+        elapsed_s = (state[LIVE_LAST] - state[LIVE_START]) * 1e-9
+        for i in range(n_types):
+            base = mu[i]
+            if fading > 0.0:
+                seen[i] *= math.exp(-fading * gap_s)
+                if types[e] == i:
+                    seen[i] += 1.0
+                window = -math.expm1(-fading * elapsed_s)
+                base = fresh_share * seen[i] * fading / window if window > 0.0 else np.nan
+            intensity = base
+            for k in range(n_exp):
+                excited[i, k] = excited[i, k] * math.exp(-beta[i, k] * gap_s) + eta[i, types[e], k] * beta[i, k]
+                intensity += excited[i, k]
+            out[e, i] = base if defined else np.nan
+            out[e, n_types + i] = intensity if defined else np.nan

@@ -11,26 +11,21 @@ the arithmetic.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tapebook.kernels import kernel
+from tapebook.market.events import MISSING, Flag, Kind, Phase
 
-MISSING: Final = -9223372036854775808
-"""As in the events: the value of an int64 field that the source did not give."""
+TWO_SIDED, ONE_SIDED, EMPTY, LOCKED, CROSSED, NOT_TRADING = 0, 1, 2, 3, 4, 5
+"""What :func:`touch_state` says (NOT_TRADING is for rows). Only a two-sided touch has a mid and a spread."""
 
-TWO_SIDED, ONE_SIDED, EMPTY, LOCKED, CROSSED = 0, 1, 2, 3, 4
-"""What :func:`touch_state` says. Only a two-sided touch has a mid and a spread."""
-
-# Bits of an event that break the thread: what stood before it must not be compared with what stands after it.
-_FLAG_SNAPSHOT = 1 << 1
-_FLAG_GAP = 1 << 7
-_KIND_CLEAR = 8
-_KIND_STATUS = 9
-_KIND_TRADE = 1
-_PHASE_OPEN = 2
+# numba takes plain integers as constants, not members of an enum.
+_SNAPSHOT, _GAP, _LAST = int(Flag.SNAPSHOT), int(Flag.GAP), int(Flag.LAST)
+_TRADE, _CLEAR, _STATUS = int(Kind.TRADE), int(Kind.CLEAR), int(Kind.STATUS)
+_OPEN, _UNKNOWN = int(Phase.OPEN), int(Phase.UNKNOWN)
 
 # A stamp that leaps further ahead than this (weekends and holidays are shorter) has to be confirmed by the next one,
 # and one that falls further back by a run of them: a single damaged stamp must not move the clock of a whole tape.
@@ -59,16 +54,16 @@ def touch_state(bid_px: int, ask_px: int) -> int:
 @kernel
 def breaks(kind: int, flags: int, detail: int) -> bool:
     """Return whether an event breaks the thread: a cleared book, a snapshot, missing messages, a stop of trading."""
-    if flags & (_FLAG_SNAPSHOT | _FLAG_GAP):
+    if flags & (_SNAPSHOT | _GAP):
         return True
-    return kind == _KIND_CLEAR or (kind == _KIND_STATUS and detail != _PHASE_OPEN)
+    return kind == _CLEAR or (kind == _STATUS and detail not in (_OPEN, _UNKNOWN))
 
 
 @kernel
 def steady_clock(ts_ns: NDArray[np.int64], state: NDArray[np.int64], out: NDArray[np.int64]) -> None:
     """Write a clock that goes with the stamps but not with a single wild one.
 
-    Small steps back are held at the latest time. ``state`` is ``[now, pending, how many pending]``, now MISSING at first.
+    Small steps back are held at the latest time. ``state``: now (MISSING at first), pending, how many pending.
     """
     for i in range(ts_ns.size):
         t = ts_ns[i]
@@ -108,11 +103,29 @@ def follow_sessions(trade_day: NDArray[np.int64], state: NDArray[np.int64], out:
 
 
 @kernel
+def follow_trading(
+    kind: NDArray[np.uint8],
+    detail: NDArray[np.uint8],
+    by_timetable: NDArray[np.bool_],
+    state: NDArray[np.int64],
+    out: NDArray[np.bool_],
+) -> None:
+    """Write whether the market trades continuously after each event: by its timetable and by the venue's own words.
+
+    ``state`` is 1 after a STATUS that says that it does not.
+    """
+    for i in range(kind.size):
+        if kind[i] == _STATUS:
+            state[0] = 0 if detail[i] in (_OPEN, _UNKNOWN) else 1
+        out[i] = by_timetable[i] and state[0] == 0
+
+
+@kernel
 def trades_of(kind: NDArray[np.uint8], price: NDArray[np.int64], qty_lots: NDArray[np.int64], out: NDArray[Any]) -> int:
     """Write the places of the prints that have a price and a size above zero; return how many."""
     n = 0
     for i in range(kind.size):
-        if kind[i] == _KIND_TRADE and price[i] != MISSING and qty_lots[i] > 0:
+        if kind[i] == _TRADE and price[i] != MISSING and qty_lots[i] > 0:
             out[n] = i
             n += 1
     return n
@@ -120,8 +133,6 @@ def trades_of(kind: NDArray[np.uint8], price: NDArray[np.int64], qty_lots: NDArr
 
 SEEN_BID_PX, SEEN_BID_SZ, SEEN_ASK_PX, SEEN_ASK_SZ, SEEN_THREAD, SEEN_BREAK, SEEN_N = 0, 1, 2, 3, 4, 5, 6
 """Places in the state of :func:`observe_touch`, and how many there are."""
-
-_FLAG_LAST = 1 << 0
 
 
 @kernel
@@ -146,7 +157,7 @@ def observe_touch(
     for i in range(kind.size):
         if breaks(kind[i], flags[i], detail[i]):
             state[SEEN_BREAK] = 1
-        if flags[i] & _FLAG_LAST:
+        if flags[i] & _LAST:
             state[SEEN_BID_PX] = best[i, 0]
             state[SEEN_BID_SZ] = best[i, 1]
             state[SEEN_ASK_PX] = best[i, 2]

@@ -1,0 +1,85 @@
+"""Whatever a user can name as input: a file, a folder that is a lake (or a part of one), a simulated session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from tapebook.market.errors import ConfigurationError
+from tapebook.market.tape import Table, Tape
+
+__all__ = ["open_any"]
+
+_LAKE_MARK: Final = Path("_tapebook") / "lake.json"
+_PARTS: Final = {"venue": "venue", "symbol": "symbol", "date": "date"}
+
+
+def open_any(text: str | Path, format: str = "", **options: Any) -> Tape | Table:  # noqa: A002 - the user's word
+    """Open what ``text`` names.
+
+    Parameters
+    ----------
+    text
+        * ``sim:es?seed=3&episodes=iceberg@120``: a simulated session (:mod:`tapebook.simulator.spec`);
+        * a folder that is a lake, or a partition of one (``lake/venue=CME/symbol=ESH4/date=2023-12-26``);
+        * otherwise a file of any known format.
+    format
+        Name of a file's format, to overrule detection.
+    options
+        What the user knows about a file (:class:`~tapebook.readers.formats.ReadOptions`); ``symbol`` and ``venue``
+        choose from a lake.
+
+    Raises
+    ------
+    TickDataError
+        If nothing can be opened under that name; the message says what was looked for.
+
+    Examples
+    --------
+    >>> open_any("sim:es?duration_s=60").origin.format
+    'simulator'
+    """
+    name = str(text)
+    if name.startswith("sim:"):
+        from tapebook.simulator.spec import parse_spec
+
+        given = sorted(k for k, v in options.items() if v and k in ("zone", "date", "columns", "symbol", "venue"))
+        if format or given:
+            raise ConfigurationError(
+                "a simulated session knows its own format, instrument and clock",
+                expected="only sim:PRESET?SETTING=VALUE",
+                found=", ".join(["format"] * bool(format) + given),
+                where=name,
+            )
+        return parse_spec(name)
+    path = Path(name)
+    if path.is_dir():
+        return _lake(path, options)
+    from tapebook.readers import open_source
+
+    return open_source(path, format, **options)
+
+
+def _lake(path: Path, options: dict[str, Any]) -> Tape:
+    """Open a lake, or the part of it that a folder inside it holds."""
+    from tapebook.store.lake import Lake
+
+    root = path.resolve()
+    chosen: dict[str, str] = {}
+    while not (root / _LAKE_MARK).exists():
+        key, equals, value = root.name.partition("=")
+        if not equals or key not in _PARTS or root == root.parent:
+            raise ConfigurationError(
+                "this folder is no lake",
+                expected="a file, or a folder made by tapebook convert FILE --to FOLDER",
+                found="a folder",
+                where=str(path),
+                remedy="name a file in it",
+            )
+        chosen[key] = value
+        root = root.parent
+    for name in ("venue", "symbol"):
+        if options.get(name):
+            chosen[name] = options[name]
+    day = chosen.get("date")
+    return Lake(root).tape(chosen.get("venue"), chosen.get("symbol"), day, day)
