@@ -22,7 +22,9 @@ def test_a_file_is_short_or_says_why_not_and_opens_with_what_it_is(path: Path) -
     doc = ast.get_docstring(ast.parse(text))
     assert doc, "the module docstring is missing"
     if text.count("\n") > LINES_MAX:
-        assert "400 lines" in doc, f"over {LINES_MAX} lines: split it, or say why not in the docstring ('… 400 lines …')"
+        assert "400 lines" in doc, (
+            f"over {LINES_MAX} lines: split it, or say why not in the docstring ('… 400 lines …')"
+        )
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if p.name == "__init__.py"], ids=lambda p: p.parent.name)
@@ -60,5 +62,7 @@ def test_no_word_of_this_workplace_stands_in_the_sources() -> None:
         pytest.skip("not a checkout")
     files = subprocess.run(["git", "ls-files"], cwd=root, check=True, capture_output=True, text=True).stdout.split("\n")
     words = ["/" + "work/", "/" + "root/", "pypi" + "-more"]
-    texts = {n: (root / n).read_text(errors="replace") for n in files if Path(n).suffix != ".png" and (root / n).is_file()}
+    texts = {
+        n: (root / n).read_text(errors="replace") for n in files if Path(n).suffix != ".png" and (root / n).is_file()
+    }
     assert not [f"{name}: {word}" for name, text in texts.items() for word in words if word in text]
