@@ -31,7 +31,7 @@ def test_a_file_is_short_or_says_why_not_and_opens_with_what_it_is(path: Path) -
 def test_public_names_are_declared_and_sorted(path: Path) -> None:
     tree = ast.parse(path.read_text())
     declared = [
-        node.value if isinstance(node, ast.AnnAssign) else node.value
+        node.value
         for node in tree.body
         if (isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__")
         or (isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == "__all__")

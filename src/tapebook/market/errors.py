@@ -41,8 +41,8 @@ class TickDataError(Exception):
 
     Examples
     --------
-    >>> where = "es.csv line 7, field price"
-    >>> print(TickDataError("bad price", expected="a number", found="'12,5'", where=where, remedy="pass --decimal-comma"))
+    >>> where, remedy = "es.csv line 7, field price", "pass --decimal-comma"
+    >>> print(TickDataError("bad price", expected="a number", found="'12,5'", where=where, remedy=remedy))
     bad price: expected a number, found '12,5' (es.csv line 7, field price); pass --decimal-comma
     """
 
