@@ -64,10 +64,12 @@ def random_history(seed: int, n: int, *, sessions: bool = False, holes: float = 
         new: Touch = (bid * UNIT, int(rng.integers(1, 30)), (bid + width) * UNIT, int(rng.integers(1, 30)))
         if rng.random() < holes:
             hole = int(rng.integers(0, 3))
-            new = [(None, 0, *new[2:]), (*new[:2], None, 0), (new[0], new[1], new[0], new[3])][hole]  # type: ignore[assignment]
+            new = [(None, 0, *new[2:]), (*new[:2], None, 0), (new[0], new[1], new[0], new[3])][hole]
         for s, (px, sz) in ((1, new[:2]), (-1, new[2:])):
             last = Flag.LAST if s == -1 else Flag(0)
-            records.append((t, Kind.QUOTE, MISSING if px is None else px, sz if px is not None else MISSING, s, 0, last))
+            records.append(
+                (t, Kind.QUOTE, MISSING if px is None else px, sz if px is not None else MISSING, s, 0, last)
+            )
         # Between the two records of a message nothing can be observed: it is one moment.
         history.append(Moment(t, now, new, session=session))
         now = new

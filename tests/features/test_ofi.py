@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.uncompiled
 def test_the_price_cases_of_the_reference_vector() -> None:
     rows = [(b, bq, a, aq) for b, bq, a, aq in vector_rows("ofi_cases.csv")]
     expected = vector("ofi_best_level__hand")["cks"]
-    got = [ofi_increment(*old, *new) for old, new in zip(rows, rows[1:], strict=False)]
+    got = [ofi_increment(*old, *new) for old, new in itertools.pairwise(rows)]
     assert [0, *got] == expected
 
 

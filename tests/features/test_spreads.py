@@ -5,9 +5,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from tapebook.features import effective_spread, quoted_spread, realised_spread
+from tapebook.features import effective_spread, quoted_spread
 from tapebook.features.realised_spread import RealisedSpread
 from tapebook.features.touch import FoldOperator
+from tapebook.kernels.realised_spread import SESSION_ENDED
 from tapebook.market.errors import ConfigurationError
 from tapebook.market.events import MISSING, Events, Flag, Kind, SideSource, TradeCondition, empty_events
 from tests.features.histories import PLAIN, UNIT, random_history, vector
@@ -67,9 +68,7 @@ def test_realised_spread_and_impact_equal_the_definition(seed: int, horizon_s: f
     }
     told = [v for v in expected.values() if v is not None]
     good = np.isfinite(rows["realised_spread"])
-    got = sorted(
-        zip(rows["realised_spread"][good].tolist(), rows["price_impact"][good].tolist(), strict=True)
-    )
+    got = sorted(zip(rows["realised_spread"][good].tolist(), rows["price_impact"][good].tolist(), strict=True))
     assert got == sorted((float(r / UNIT), float(p / UNIT)) for r, p in told)
 
 
@@ -86,7 +85,7 @@ def test_effective_is_realised_plus_impact_to_the_last_unit(seed: int) -> None:
 def test_no_row_stands_before_its_horizon_has_passed() -> None:
     events, _ = random_history(1, 300)
     rows = realised([0.25, 1.0]).advance(events)
-    good = rows["why"] < realised_spread.kernel.SESSION_ENDED
+    good = rows["why"] < SESSION_ENDED
     assert good.any()
     assert (rows["ts_ns"] - rows["ts_trade_ns"] > rows["horizon_ns"])[good].all()
 
@@ -113,7 +112,7 @@ def test_a_session_that_ends_takes_its_waiting_prints_with_it() -> None:
     tape = [quote(0, 100, 101), trade(1, 101, 1), quote(86_400 * UNIT, 200, 201)]
     rows = realised([5.0]).advance(np.concatenate(tape))
     assert np.isnan(rows["realised_spread"]).all()
-    assert rows["why"].tolist() == [realised_spread.kernel.SESSION_ENDED]
+    assert rows["why"].tolist() == [SESSION_ENDED]
 
 
 def test_a_print_meets_the_quote_before_its_own_message() -> None:

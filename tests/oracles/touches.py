@@ -6,6 +6,7 @@ perhaps a trade. Prices are plain integers, None where a side is empty.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from fractions import Fraction
@@ -95,7 +96,7 @@ def realised(history: list[Moment], i: int, horizon_ns: int) -> tuple[Fraction, 
 def mean_spread(history: list[Moment]) -> Fraction | None:
     """Quoted spread weighted by time up to the last moment."""
     total, held = Fraction(0), 0
-    for a, b in zip(history, history[1:], strict=False):
+    for a, b in itertools.pairwise(history):
         if two_sided(a.after) and a.session == b.session:
             assert a.after[0] is not None
             assert a.after[2] is not None

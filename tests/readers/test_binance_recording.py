@@ -311,6 +311,17 @@ def test_how_the_bytes_are_cut_makes_no_difference(
     assert tape.notes == notes
 
 
+@pytest.mark.parametrize("n_bytes", [1, 1 << 20])
+def test_a_gap_is_seen_in_a_diff_without_levels(n_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(binance_recording, "_CHUNK_BYTES", n_bytes)
+    m = Market()
+    lines = [m.diff({"99.00": "1"}, {}), m.snapshot(), m.diff({"98.00": "1"}, {}), m.diff({}, {}), m.diff({}, {})]
+    del lines[3]
+    events = tape_of(lines, tmp_path).events()
+    assert [Kind(k).name for k in events["kind"]] == ["CLEAR", "LEVEL", "LEVEL", "CLEAR"]
+    assert int(events["flags"][-1]) == Flag.GAP | Flag.LAST
+
+
 # ---- the recordings
 
 

@@ -189,7 +189,7 @@ def test_a_flash_crash_falls_through_an_empty_book_and_comes_back(preset: Preset
     start = truth["start_ns"]
     fall, hold, recover = truth["fall_s"], truth["hold_s"], truth["recover_s"]
     at_s = [-6, -4, -2, 0, 0.3 * fall, 0.5 * fall, 0.7 * fall, fall + 1, fall + hold + recover]
-    seen = views(e, [start + int(s * SECOND) for s in at_s], tick(tape))
+    seen = views(e, [start + int(s * SECOND) for s in at_s], tick(tape), truth["band_ticks"])
     moved = [(v.mid_ticks - seen[3].mid_ticks) * side / truth["ticks"] for v in seen]
     assert moved[7] > 0.8, "the fall"
     assert moved[8] < moved[7] - 0.6, "the recovery"
@@ -207,7 +207,7 @@ def test_liquidity_evaporates_within_a_second_without_trades_and_returns(preset:
     start = truth["start_ns"]
     fade, hold = truth["fade_s"], truth["hold_s"]
     at_s = [-6, -4, -2, 0, fade + 0.2, fade + 0.5 * hold, fade + hold - 0.5, fade + hold + 30]
-    seen = views(e, [start + int(s * SECOND) for s in at_s], tick(tape))
+    seen = views(e, [start + int(s * SECOND) for s in at_s], tick(tape), truth["band_ticks"])
     before = np.median([v.depth for v in seen[:4]])
     assert max(v.depth for v in seen[4:7]) < 0.45 * before
     assert seen[7].depth > 0.6 * before

@@ -48,7 +48,7 @@ class QuotedSpread:
 
     def __init__(self) -> None:
         self._sums = np.zeros(2, np.float64)
-        self._marks = np.array([MISSING, MISSING, 0], np.int64)
+        self._marks = np.array([MISSING, MISSING, 1], np.int64)
 
     def fold(self, view: View) -> Rows:
         """Return the spread after each change of a best price."""

@@ -59,6 +59,7 @@ C_LIFE: Final = 9  # quote stuffing: seconds an order lives
 C_PEAK: Final = 10
 C_NATIVE: Final = 11
 C_DEPTH: Final = 12  # flash crash: depth left
+C_BAND: Final = 13  # flash crash, evaporation: ticks from the touch that are emptied
 
 
 @lean_step
@@ -94,21 +95,30 @@ def _end(w: World, e: int) -> None:
 
 
 @lean_step
-def _near_orders(w: World, side: int) -> Any:
+def _band(w: World, e: int) -> Any:
+    """Ticks from the reference price that an episode acts on: its own number, or the near levels."""
+    band = int(w.script[e, C_BAND])
+    return band if band > 0 else w.near.shape[1]
+
+
+@lean_step
+def _orders_within(w: World, side: int, band: int) -> Any:
+    """Resting orders of a side within ``band`` ticks of the reference price."""
     total = 0
-    for i in range(w.near.shape[1]):
+    for i in range(band):
         total += w.levels[near_level(w, side, i)]["orders"]
     return total
 
 
 @lean_step
 def _thin(w: World, rng: Any, e: int, side: int) -> None:
-    """Cancel one order near the touch, the fuller a level the likelier there."""
-    total = _near_orders(w, side)
+    """Cancel one order of a side within the episode's band, the fuller a level the likelier there."""
+    band = _band(w, e)
+    total = _orders_within(w, side, band)
     if total == 0 or side_orders(w, side) <= 1:
         return
     k = int(rng.random() * total)
-    for i in range(w.near.shape[1]):
+    for i in range(band):
         level = near_level(w, side, i)
         n = w.levels[level]["orders"]
         if k < n:
@@ -117,14 +127,6 @@ def _thin(w: World, rng: Any, e: int, side: int) -> None:
                 cancel(w, rng, slot, w.orders[slot]["qty"], e + 1)
             return
         k -= n
-
-
-@lean_step
-def _usual_near(w: World) -> Any:
-    total = 0.0
-    for i in range(w.near.shape[1]):
-        total += w.near[0, i]
-    return total
 
 
 @lean_step
@@ -137,6 +139,7 @@ def _flash_crash(w: World, rng: Any, e: int) -> None:
     if ep["phase"] == 0:
         ep["phase"] = 1
         ep["anchor"] = s["x"]
+        ep["count"] = max(_orders_within(w, BID, _band(w, e)) + _orders_within(w, ASK, _band(w, e)), 2)
     passed_s = (s["t_ns"] - ep["start_ns"]) / 1e9
     fall_s, hold_s, recover_s = c[C_DURATION], c[C_HOLD], c[C_RECOVER]
     moved = side * c[C_TICKS]
@@ -161,7 +164,7 @@ def _flash_crash(w: World, rng: Any, e: int) -> None:
     if down:
         ep["pressure"] = 0.6 * side
         for each in (1, -1):
-            excess = int(_near_orders(w, each) - depth * _usual_near(w))
+            excess = int(_orders_within(w, each, _band(w, e)) - depth * 0.5 * ep["count"])
             for _ in range(min(excess, 24)):
                 _thin(w, rng, e, each)
                 advance_time(w, rng, s["t_ns"] + 2_000 + int(3_000 * rng.random()))
@@ -180,26 +183,28 @@ def _evaporation(w: World, rng: Any, e: int) -> None:
     ep = w.episodes[e]
     c = w.script[e]
     share = c[C_SHARE]
+    band = _band(w, e)
+    bid, ask = _orders_within(w, BID, band), _orders_within(w, ASK, band)
     if ep["phase"] == 0:
         ep["phase"] = 1
+        ep["count"] = bid + ask
         ep["add_bid"] = ep["add_ask"] = 0.5 * share * (1.0 + share)
-    bid, ask = _near_orders(w, BID), _near_orders(w, ASK)
+    usual = 0.5 * ep["count"]
     away_ns = ep["start_ns"] + _ns(c[C_DURATION] + c[C_HOLD])
     if s["t_ns"] >= away_ns:
         ep["add_bid"] = ep["add_ask"] = 4.0  # those who left come back
-        if s["t_ns"] >= away_ns + _ns(c[C_RECOVER]) or min(bid, ask) >= 0.8 * _usual_near(w):
+        if s["t_ns"] >= away_ns + _ns(c[C_RECOVER]) or min(bid, ask) >= 0.8 * usual:
             _end(w, e)
         else:
             ep["next_ns"] = s["t_ns"] + 50_000_000
         return
-    side = BID if bid > ask else ASK
-    excess = max(bid, ask) - share * _usual_near(w)
+    excess = max(bid, ask) - share * usual
     if excess < 1.0:
         ep["next_ns"] = s["t_ns"] + 20_000_000
         return
-    _thin(w, rng, e, side)
+    _thin(w, rng, e, BID if bid > ask else ASK)
     left_s = max(c[C_DURATION] - (s["t_ns"] - ep["start_ns"]) / 1e9, 0.05)
-    todo = max(bid + ask - 2.0 * share * _usual_near(w), 1.0)
+    todo = max(bid + ask - 2.0 * share * usual, 1.0)
     ep["next_ns"] = s["t_ns"] + 1 + _ns(left_s / todo * rng.standard_exponential())
 
 
@@ -396,7 +401,7 @@ def _informed_flow(w: World, rng: Any, e: int) -> None:
     side = ep["side"]
     jump_ns = ep["start_ns"] + _ns(c[C_DURATION])
     if s["t_ns"] < jump_ns:
-        ep["pressure"] = 0.35 * side  # some of the others notice
+        ep["pressure"] = 0.45 * side  # some of the others notice
         market(w, rng, side, int(c[C_LOTS] * (0.5 + rng.random())) + 1, ONE, ZERO, e + 1)
         ep["next_ns"] = min(s["t_ns"] + 1 + _ns(rng.standard_exponential() / c[C_RATE]), jump_ns)
         return

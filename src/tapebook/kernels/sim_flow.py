@@ -214,7 +214,8 @@ def liquidity(w: World, rng: Any) -> None:
         side = 1 if i == 4 * n_near else -1
         level = near_level(w, side, n_near + int(rng.random() * (p["deep_levels"] - n_near)))
         full = w.levels[level]["orders"] / p["deep_orders"]
-        if rng.random() < 2.0 / (2.0 + full * (1.0 + full)):
+        adds = 2.0 * (s["add_bid"] if side > 0 else s["add_ask"])
+        if rng.random() < adds / (adds + full * (1.0 + full)):
             join(w, rng, side, level, draw_size(w, rng, ORDER_SIZE), ZERO)
         else:
             _leave(w, rng, side, level)

@@ -10,10 +10,9 @@ Three rules:
 * The schema's metadata say what the rows mean: ``tapebook.event_schema`` (the version of the layout),
   ``tapebook.instruments`` (JSON: instrument_id to instrument) and ``tapebook.origin`` (JSON).
 
-What copies: events lie row by row and Arrow column by column, so each direction gathers every column once; there is no
-way around it. It costs 14 ns an event either way in blocks of 65,536 (64 bytes an event: 4.5 GB/s), and 40-60 ns in
-arrays beyond the processor's cache: convert block by block. Nothing copies after that: columns are handed to Arrow, and
-from there to polars, as they lie.
+What copies: events lie row by row and Arrow column by column, so each direction moves every field once; there is no way
+around it. It costs 13-16 ns an event either way (64 bytes an event: 4.5 GB/s). Nothing copies after that: columns are
+handed to Arrow, and from there to polars, as they lie.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ docs/decisions/quotes-and-levels.md).
 A file without a snapshot (the second day of a recording, say) has no book of its own: put the files together in order
 (``cat day1.gz day2.gz > both.gz`` is a valid file) to go on with the book of the day before.
 
-Cost: measured on the recordings here, 200,000 to 300,000 messages a second on one core, most of it in making numbers of
+Cost: 107,000 to 250,000 messages a second of one core on recordings of three markets, most of it in making numbers of
 depth levels; memory is bounded by blocks of 4 MiB of text and the diffs that wait.
 """
 
@@ -37,7 +37,7 @@ import numpy as np
 
 from tapebook.market.catalog import canonical_venue, instrument_for
 from tapebook.market.errors import ReaderError, TruncatedFile
-from tapebook.market.events import Events, Flag, Kind, empty_events
+from tapebook.market.events import EVENT, Events, Flag, Kind, empty_events
 from tapebook.market.instruments import Instrument
 from tapebook.market.quarantine import Quarantine
 from tapebook.market.tape import Origin, Tape
@@ -209,7 +209,11 @@ class Books:
             if (sync.state is BookState.LIVE) != was_live:
                 changes.append((m, who, not was_live))
         self._mark_quotes(batch, was, changes)
-        return np.concatenate([*pieces, events[done:]]) if done else events
+        if not pieces and not done:
+            return events
+        # As plain bytes: numpy compares the fields of structured arrays anew for each piece (26 µs).
+        joined: Events = np.concatenate([piece.view(np.uint8) for piece in (*pieces, events[done:])]).view(EVENT)
+        return joined
 
     def _mark_quotes(self, batch: Batch, was: dict[int, bool], changes: list[tuple[int, int, bool]]) -> None:
         """Set Flag.INFO on the quotes of instruments whose depth book is live."""

@@ -62,8 +62,8 @@ class FlashCrash(Episode, frozen=True, kw_only=True):
         How long each part takes.
     recovered_share
         Share of the move that is taken back.
-    depth_share
-        Share of the usual depth that is left near the touch during the fall.
+    depth_share, band_ticks
+        Share of the orders within so many ticks (0: as fits the preset) of the touch that is left during the fall.
     aggressors_per_s, lots
         The sellers sent: how many a second, and lots on top of an ordinary size (0: as fits the preset).
     """
@@ -78,6 +78,7 @@ class FlashCrash(Episode, frozen=True, kw_only=True):
     recover_s: float = 30.0
     recovered_share: float = 0.8
     depth_share: float = 0.15
+    band_ticks: int = 0
     aggressors_per_s: float = 40.0
     lots: int = 0
 
@@ -101,8 +102,8 @@ class LiquidityEvaporation(Episode, frozen=True, kw_only=True):
     ----------
     fade_s, hold_s, recover_s
         How fast they go, how long they stay away, and how long they take to come back (at most).
-    depth_share
-        Share of the usual depth that is left near the touch.
+    depth_share, band_ticks
+        Share of the orders within so many ticks (0: as fits the preset) of the touch that is left.
     """
 
     name: ClassVar[str] = "liquidity_evaporation"
@@ -113,11 +114,12 @@ class LiquidityEvaporation(Episode, frozen=True, kw_only=True):
     hold_s: float = 8.0
     recover_s: float = 15.0
     depth_share: float = 0.15
+    band_ticks: int = 0
 
     def meaning(self) -> str:
         """Return one line that says what happens."""
         return (
-            f"{1 - self.depth_share:.0%} of the orders near the touch are cancelled within {self.fade_s:g} s and stay "
+            f"{1 - self.depth_share:.0%} of the orders within {self.band_ticks} ticks of the touch are cancelled within {self.fade_s:g} s and stay "
             f"away for {self.hold_s:g} s; trades do not explain it"
         )
 

@@ -29,7 +29,7 @@ from tapebook.simulator.preset import Knots, Preset
 __all__ = ["check", "fitted", "mean_lots", "parse_episode", "planted"]
 
 _SIDES: Final = {"buy": 1, "bid": 1, "sell": -1, "ask": -1, "both": 0}
-_COLUMNS: Final = 13
+_COLUMNS: Final = 14
 
 
 def parse_episode(text: str) -> Episode:
@@ -92,6 +92,7 @@ def fitted(episode: Episode, preset: Preset) -> Episode:
     sizes = preset.sizes
     touch = preset.queues.near_orders[0] * mean_lots(sizes.orders)
     vol = preset.price.vol_ticks
+    band = max(len(preset.queues.near_orders), round(6 * vol))
     change: dict[str, Any] = {}
     if isinstance(episode, Iceberg):
         peak = episode.peak_lots or max(round(0.05 * touch), 4)
@@ -100,14 +101,17 @@ def fitted(episode: Episode, preset: Preset) -> Episode:
         large = max(round(touch), round(1.5 * _quantile(sizes.orders, 0.99)))
         change = {
             "lots": episode.lots or large,
-            "offset_ticks": episode.offset_ticks or max(round(4 * vol * episode.hold_s**0.5), 2),
+            "offset_ticks": episode.offset_ticks or max(round(6 * vol * episode.hold_s**0.5), 2),
             "small_lots": episode.small_lots or max(_quantile(sizes.aggressors, 0.85), 2),
         }
     elif isinstance(episode, FlashCrash):
         change = {
             "ticks": episode.ticks or max(float(round(45 * vol * episode.fall_s**0.5)), 20.0),
             "lots": episode.lots or _quantile(sizes.aggressors, 0.9),
+            "band_ticks": episode.band_ticks or band,
         }
+    elif isinstance(episode, LiquidityEvaporation):
+        change = {"band_ticks": episode.band_ticks or band}
     elif isinstance(episode, InformedFlow):
         change = {
             "ticks": episode.ticks or max(float(round(12 * vol)), 4.0),
@@ -186,6 +190,7 @@ def _row(e: Episode) -> dict[int, float]:
             script.C_SHARE: e.recovered_share,
             script.C_RATE: e.aggressors_per_s,
             script.C_DEPTH: e.depth_share,
+            script.C_BAND: e.band_ticks,
         }
     if isinstance(e, LiquidityEvaporation):
         return {
@@ -193,6 +198,7 @@ def _row(e: Episode) -> dict[int, float]:
             script.C_HOLD: e.hold_s,
             script.C_RECOVER: e.recover_s,
             script.C_SHARE: e.depth_share,
+            script.C_BAND: e.band_ticks,
         }
     if isinstance(e, QuoteStuffing):
         return {
