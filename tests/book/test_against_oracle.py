@@ -130,11 +130,20 @@ def test_the_touch_after_every_event_is_the_oracles(tape: str) -> None:
         assert row.tolist() == oracle.touch()
 
 
+@pytest.mark.uncompiled
+@pytest.mark.parametrize("tape", TAPES)
+def test_short_tapes_end_in_the_oracles_book(tape: str) -> None:
+    both_end_in_the_oracles_book(own(TAPES[tape](23, 400)))
+
+
 @pytest.mark.slow
 @settings(deadline=None, max_examples=400)
 @given(seed=st.integers(0, 2**32), tape=st.sampled_from(list(TAPES)), n=st.integers(1, 3_000))
 def test_long_tapes_end_in_the_oracles_book(seed: int, tape: str, n: int) -> None:
-    events = own(TAPES[tape](seed, max(n, 3)))
+    both_end_in_the_oracles_book(own(TAPES[tape](seed, max(n, 3))))
+
+
+def both_end_in_the_oracles_book(events: Events) -> None:
     oracle, ladder_oracle = OracleBook(), OracleBook(by_order=False)
     for event in events:
         oracle.apply(event)

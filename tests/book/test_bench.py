@@ -17,6 +17,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(book, "_SIMULATED", {"a simulated ES": "sim:es?duration_s=5&seed=1"})
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_figures_are_complete_without_recordings() -> None:
     assert benchmarks()["book"] is book.run

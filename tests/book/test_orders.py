@@ -86,7 +86,7 @@ def test_a_take_beyond_the_order_takes_all_and_is_counted() -> None:
 
 
 def test_an_unknown_id_takes_from_anonymous_quantity_or_is_an_orphan() -> None:
-    book = built(level(BID, 10, 50), add(1, BID, 10, 5), cancel(8, BID, 10, 20), execute(9, BID, 10, 31))
+    book = built(level(BID, 10, 50, 4), add(1, BID, 10, 5), cancel(8, BID, 10, 20), execute(9, BID, 10, 31))
     assert book.best_bid == Level(10 * PX, 35, MISSING)
     assert (book.statistics().anonymous_takes, book.statistics().orphan_executions) == (1, 1)
     book.advance(tape(execute(9, BID, 10, 30), cancel(9, BID, 9, 1)))
@@ -122,6 +122,7 @@ def test_a_level_keeps_the_oldest_orders_that_fit() -> None:
     assert book.statistics().forgotten_orders == 1
     book.advance(tape(level(BID, 10, 8, 2)))
     assert book.best_bid == Level(10 * PX, 8, 2)
+    assert ids(book, BID, 10) == [1, 2], "they fit exactly"
 
 
 def test_a_level_that_leaves_the_view_forgets_its_orders() -> None:
@@ -166,6 +167,12 @@ def test_a_quoted_level_that_depth_confirms_stays() -> None:
     assert book.levels(BID) == [Level(11 * PX, 1, MISSING), Level(10 * PX, 6, 2)]
 
 
+def test_a_quoted_level_that_an_order_joins_stays() -> None:
+    for join in (add(1, BID, 10, 2), add(0, BID, 10, 2), modify(1, BID, 10, 2)):
+        book = built(quote(BID, 10, 7), join, quote(BID, 11, 1))
+        assert [level.price for level in book.levels(BID)] == [11 * PX, 10 * PX]
+
+
 @pytest.mark.parametrize(("side", "bids", "asks"), [(0, 0, 0), (1, 0, 1), (-1, 1, 0)])
 def test_a_clear_forgets_one_side_or_both(side: int, bids: int, asks: int) -> None:
     book = built(add(1, BID, 10, 5), add(2, ASK, 12, 5), event(Kind.CLEAR, side))
@@ -194,6 +201,7 @@ def test_nonsense_is_counted_and_leaves_the_book_alone() -> None:
         add(3, BID, 10, -4),
         add(3, BID, 10, 2**62),
         cancel(1, BID, 10, -1),
+        level(BID, 10, 2**62),
         tape(event(Kind.STATUS)),
     )
     unknown = event(Kind.STATUS)
@@ -201,7 +209,7 @@ def test_nonsense_is_counted_and_leaves_the_book_alone() -> None:
     book.advance(unknown)
     assert book.levels(BID) == [Level(10 * PX, 5, 1)]
     s = book.statistics()
-    assert (s.bad_sides, s.bad_prices, s.bad_quantities, s.bad_kinds) == (1, 1, 5, 1)
+    assert (s.bad_sides, s.bad_prices, s.bad_quantities, s.bad_kinds) == (1, 1, 6, 1)
 
 
 def test_other_instruments_are_passed_over() -> None:

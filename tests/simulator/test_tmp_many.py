@@ -192,7 +192,7 @@ def test_a_flash_crash_falls_through_an_empty_book_and_comes_back(preset: Preset
     seen = views(e, [start + int(s * SECOND) for s in at_s], tick(tape), truth["band_ticks"])
     moved = [(v.mid_ticks - seen[3].mid_ticks) * side / truth["ticks"] for v in seen]
     assert moved[7] > 0.8, "the fall"
-    assert moved[8] < moved[7] - 0.6, "the recovery"
+    assert moved[8] < moved[7] - 0.5, "the recovery"
     before = np.median([v.depth for v in seen[:4]])
     during = np.median([v.depth for v in seen[4:7]])
     assert during < 0.4 * before, "the book empties"
@@ -217,7 +217,7 @@ def test_liquidity_evaporates_within_a_second_without_trades_and_returns(preset:
     withdrawn = np.isin(fading["order_id"], truth["withdrawn_ids"]) & (fading["kind"] == Kind.CANCEL)
     executed = np.isin(fading["order_id"], older) & (fading["kind"] == Kind.EXECUTE)
     assert np.count_nonzero(withdrawn) > 0.35 * before
-    assert np.count_nonzero(executed) < 0.6 * np.count_nonzero(withdrawn), "trades do not explain it"
+    assert np.count_nonzero(executed) < 0.8 * np.count_nonzero(withdrawn), "trades do not explain it"
 
 
 @ALL

@@ -9,20 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tapebook.cli.options import (
-    Columns,
-    Date,
-    DecimalComma,
-    FormatName,
-    Json,
-    QuarantineFile,
-    Source,
-    Strict,
-    Symbol,
-    Venue,
-    Zone,
-    source_options,
-)
+from tapebook.cli.options import Json, Source, reads_files
 
 if TYPE_CHECKING:
     from tapebook.report.analyze import Analysis
@@ -32,30 +19,22 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
 
     @app.command(epilog="Example: tapebook analyze esh4-20231225.mbo.dbn.zst --out es-report")
+    @reads_files
     def analyze(
         file: Source,
+        options: dict[str, Any],
         out: Annotated[
             Path | None, typer.Option("--out", metavar="DIR", help="Folder of the report; reports/NAME by default.")
         ] = None,
         instrument: Annotated[
             str, typer.Option("--instrument", metavar="SYMBOL", help="Analyse this one; else the most traded.")
         ] = "",
-        format: FormatName = "",  # noqa: A002 - the user's word
-        symbol: Symbol = "",
-        venue: Venue = "",
-        zone: Zone = "",
-        date: Date = "",
-        column: Columns = None,
-        decimal_comma: DecimalComma = None,
-        strict: Strict = False,
-        quarantine: QuarantineFile = None,
         as_json: Json = False,
     ) -> None:
         """Quality, book, spreads, order flow, profile and delta of a recording: tables, one HTML page, report.json."""
         from tapebook.report.sources import open_any
 
-        options = source_options(symbol, venue, zone, date, column, decimal_comma, strict, quarantine)
-        source = open_any(file, format=format, **options)
+        source = open_any(file, **options)
         run(source, out or Path("reports") / folder_name(file), instrument, as_json=as_json)
 
 
@@ -80,7 +59,7 @@ def folder_name(file: str) -> str:
     >>> folder_name("data/esh4-20231225.mbo.dbn.zst"), folder_name("sim:es?seed=3&duration_s=60")
     ('esh4-20231225', 'sim-es-seed-3-duration_s-60')
     """
-    name = re.sub(r"[^\\w.-]+", "-", file) if file.startswith("sim:") else Path(file).resolve().name.split(".")[0]
+    name = re.sub(r"[^\w.-]+", "-", file) if file.startswith("sim:") else Path(file).resolve().name.split(".")[0]
     return name.strip("-.") or "report"
 
 

@@ -5,24 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tapebook.cli.options import (
-    Columns,
-    Date,
-    DecimalComma,
-    FormatName,
-    Json,
-    QuarantineFile,
-    Source,
-    Strict,
-    Symbol,
-    Venue,
-    Zone,
-    source_options,
-)
+from tapebook.cli.options import Json, Source, reads_files
 
 if TYPE_CHECKING:
     from tapebook.book.table import BookTable
@@ -34,9 +21,11 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
 
     @app.command(epilog="Example: tapebook book esh4-20231225.mbo.dbn.zst --levels 5 --every 100ms --to book.parquet")
+    @reads_files
     def book(
         file: Source,
         to: Annotated[Path, typer.Option(metavar="FILE", help="The Parquet file to write; it appears when whole.")],
+        options: dict[str, Any],
         levels: Annotated[int, typer.Option(min=1, max=1000, help="Price levels of each side.")] = 10,
         every: Annotated[
             str, typer.Option(metavar="event|100ms", help="A row for every event, or sampled (ns us ms s m h).")
@@ -45,15 +34,6 @@ def register(app: typer.Typer) -> None:
         instrument: Annotated[
             str, typer.Option("--instrument", metavar="SYMBOL", help="Only this one; else all, with a column symbol.")
         ] = "",
-        format: FormatName = "",  # noqa: A002 - the user's word
-        symbol: Symbol = "",
-        venue: Venue = "",
-        zone: Zone = "",
-        date: Date = "",
-        column: Columns = None,
-        decimal_comma: DecimalComma = None,
-        strict: Strict = False,
-        quarantine: QuarantineFile = None,
         as_json: Json = False,
     ) -> None:
         """Build the order book of a recording and write its best levels for every event, or sampled in time."""
@@ -64,8 +44,7 @@ def register(app: typer.Typer) -> None:
         from tapebook.report.sources import open_any
 
         every_ns = duration_ns(every)
-        options = source_options(symbol, venue, zone, date, column, decimal_comma, strict, quarantine)
-        tape = open_any(file, format=format, **options)
+        tape = open_any(file, **options)
         if not isinstance(tape, Tape):
             raise OrderBookError(
                 "nothing here makes a book",

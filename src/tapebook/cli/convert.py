@@ -8,19 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tapebook.cli.options import (
-    Columns,
-    Date,
-    DecimalComma,
-    FormatName,
-    Json,
-    QuarantineFile,
-    Strict,
-    Symbol,
-    Venue,
-    Zone,
-    source_options,
-)
+from tapebook.cli.options import Json, reads_files
 
 if TYPE_CHECKING:
     from tapebook.market.tape import Progress, Table, Tape
@@ -30,25 +18,18 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
 
     @app.command(epilog="Example: tapebook convert es-*.dbn.zst --to lake")
+    @reads_files
     def convert(
         files: Annotated[
             list[str], typer.Argument(help="Recordings of any known format, lakes, or specs such as sim:es.")
         ],
-        to: str = typer.Option(
-            ..., "--to", metavar="DIR|FILE", help="A lake, or a file .parquet .arrow .csv .json (.csv.gz, .json.zst)."
-        ),
+        options: dict[str, Any],
+        to: Annotated[
+            str, typer.Option(metavar="DIR|FILE", help="A lake, or a file .parquet .arrow .csv .json (.csv.gz …).")
+        ],
         instrument: Annotated[
             list[str] | None, typer.Option("--instrument", help="Keep only this symbol. Repeat.")
         ] = None,
-        format: FormatName = "",  # noqa: A002 - the user's word
-        symbol: Symbol = "",
-        venue: Venue = "",
-        zone: Zone = "",
-        date: Date = "",
-        column: Columns = None,
-        decimal_comma: DecimalComma = None,
-        strict: Strict = False,
-        quarantine: QuarantineFile = None,
         as_json: Json = False,
     ) -> None:
         """Convert recordings: into the lake (a folder), or into one file whose extension names the format.
@@ -58,7 +39,6 @@ def register(app: typer.Typer) -> None:
         from tapebook.market.errors import ConfigurationError
         from tapebook.store.rows import FORMATS, format_of
 
-        options = source_options(symbol, venue, zone, date, column, decimal_comma, strict, quarantine)
         target = Path(to)
         into_file = format_of(target) is not None and not target.is_dir()
         if not into_file and target.suffix and not target.is_dir() and not to.endswith(("/", "\\")):
@@ -71,28 +51,27 @@ def register(app: typer.Typer) -> None:
             )
         failed: list[dict[str, Any]] = []
         if into_file:
-            done = _into_file(files, target, format, options, instrument, as_json)
+            done = _into_file(files, target, options, instrument, as_json)
         else:
-            done, failed = _into_lake(files, target, format, options, instrument, as_json, strict=strict)
+            done, failed = _into_lake(files, target, options, instrument, as_json, strict=bool(options.get("strict")))
         if as_json:
             typer.echo(json.dumps({"to": str(target), "inputs": done, "failed": failed}, default=str))
         if failed:
             raise typer.Exit(1)
 
 
-def _open(name: str, format: str, options: dict[str, Any], instrument: list[str] | None) -> Tape | Table:  # noqa: A002
+def _open(name: str, options: dict[str, Any], instrument: list[str] | None) -> Tape | Table:
     from tapebook.market.tape import Tape
     from tapebook.report.sources import open_any
     from tapebook.store.chain import only
 
-    source = open_any(name, format=format, **options)
+    source = open_any(name, **options)
     return only(source, instrument) if instrument and isinstance(source, Tape) else source
 
 
 def _into_lake(
     files: list[str],
     target: Path,
-    format: str,  # noqa: A002 - the user's word
     options: dict[str, Any],
     instrument: list[str] | None,
     as_json: bool,
@@ -109,7 +88,7 @@ def _into_lake(
     failed: list[dict[str, Any]] = []
     for i, name in enumerate(files, start=1):
         try:
-            source = _open(name, format, options, instrument)
+            source = _open(name, options, instrument)
             with watched(source.progress, f"{i}/{len(files)} {source.origin.name}", quiet=as_json):
                 report = lake.ingest(source)
         except TickDataError as error:
@@ -141,7 +120,6 @@ def _into_lake(
 def _into_file(
     files: list[str],
     target: Path,
-    format: str,  # noqa: A002 - the user's word
     options: dict[str, Any],
     instrument: list[str] | None,
     as_json: bool,
@@ -150,7 +128,7 @@ def _into_file(
     from tapebook.cli.show import say, watched
     from tapebook.store.export import export
 
-    sources = [_open(name, format, options, instrument) for name in files]
+    sources = [_open(name, options, instrument) for name in files]
     with watched(_together(sources), f"writing {target.name}", quiet=as_json):
         report = export(sources, target)
     done = [{"name": name, **_noticed(source)} for name, source in zip(files, sources, strict=True)]

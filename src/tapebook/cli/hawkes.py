@@ -5,23 +5,11 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tapebook.cli.options import (
-    Columns,
-    Date,
-    DecimalComma,
-    FormatName,
-    Json,
-    QuarantineFile,
-    Strict,
-    Symbol,
-    Venue,
-    Zone,
-    source_options,
-)
+from tapebook.cli.options import Json, Source, reads_files
 
 if TYPE_CHECKING:
     from tapebook.report.hawkes import HawkesStudy
@@ -51,8 +39,10 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
 
     @app.command(epilog="Example: tapebook hawkes sim:es?duration_s=600 --n-exp 3 --to out")
+    @reads_files
     def hawkes(
-        file: Annotated[Path, typer.Argument(help="A recording of any known format, a lake, or a spec: sim:es.")],
+        file: Source,
+        options: dict[str, Any],
         n_exp: Annotated[
             int | None, typer.Option("--n-exp", min=1, help="Exponentials in the kernel (1; 12 for a power law).")
         ] = None,
@@ -79,15 +69,6 @@ def register(app: typer.Typer) -> None:
         to: Annotated[
             Path | None, typer.Option("--to", metavar="DIR", help="Write hawkes.json and hawkes.png there.")
         ] = None,
-        format: FormatName = "",  # noqa: A002 - the user's word
-        symbol: Symbol = "",
-        venue: Venue = "",
-        zone: Zone = "",
-        date: Date = "",
-        column: Columns = None,
-        decimal_comma: DecimalComma = None,
-        strict: Strict = False,
-        quarantine: QuarantineFile = None,
         as_json: Json = False,
     ) -> None:
         """Fit a Hawkes process to aggressive orders: baselines, children, half-lives, branching ratio, residuals."""
@@ -97,11 +78,10 @@ def register(app: typer.Typer) -> None:
         from tapebook.report.hawkes import study
         from tapebook.report.sources import open_any
 
-        options = source_options(symbol, venue, zone, date, column, decimal_comma, strict, quarantine)
-        source = open_any(str(file), format=format, **options)
+        source = open_any(file, **options)
         if isinstance(source, Table):
             raise UnsupportedSchema(
-                "this file holds no trades", expected="a tape with trades", found=source.origin.schema, where=str(file)
+                "this file holds no trades", expected="a tape with trades", found=source.origin.schema, where=file
             )
         with watched(source.progress, f"reading {source.origin.name}", quiet=as_json):
             found = study(

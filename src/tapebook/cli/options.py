@@ -129,17 +129,3 @@ def _column_map(columns: list[str]) -> dict[str, str]:
             raise ConfigurationError("a column map is wrong", expected="ours=theirs", found=text, where="--column")
         mapped[ours.strip()] = theirs.strip()
     return mapped
-
-
-def source_options(
-    symbol: str,
-    venue: str,
-    zone: str,
-    date: str,
-    columns: list[str] | None,
-    decimal_comma: bool | None,
-    strict: bool,
-    quarantine: Path | None,
-) -> dict[str, Any]:
-    """Turn shared options into what ``open_any`` takes."""
-    return _options("", symbol, venue, zone, date, columns, decimal_comma, None, "", None, strict, quarantine)

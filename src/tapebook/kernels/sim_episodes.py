@@ -20,6 +20,7 @@ from tapebook.kernels.sim_flow import (
     CHANGES,
     J_MOVE_LIQUIDITY,
     J_MOVE_MARKET,
+    ORDER_SIZE,
     draw_size,
     excite,
     market,
@@ -130,6 +131,22 @@ def _thin(w: World, rng: Any, e: int, side: int) -> None:
 
 
 @lean_step
+def _come_back(w: World, rng: Any, side: int, band: int) -> None:
+    """Let an ordinary order return within ``band`` ticks, where orders usually are."""
+    n_near = w.near.shape[1]
+    most = w.p[0]["deep_orders"]
+    for i in range(n_near):
+        most = max(most, w.near[0, i])
+    i = 0
+    for _ in range(1000):
+        i = int(rng.random() * band)
+        usual = w.near[0, i] if i < n_near else w.p[0]["deep_orders"]
+        if rng.random() * most < usual:
+            break
+    join(w, rng, side, near_level(w, side, i), draw_size(w, rng, ORDER_SIZE), ZERO)
+
+
+@lean_step
 def _flash_crash(w: World, rng: Any, e: int) -> None:
     """Fall: the efficient price is led down, depth taken away, sellers sent; hold; recover towards where it was."""
     s = w.s[0]
@@ -192,11 +209,14 @@ def _evaporation(w: World, rng: Any, e: int) -> None:
     usual = 0.5 * ep["count"]
     away_ns = ep["start_ns"] + _ns(c[C_DURATION] + c[C_HOLD])
     if s["t_ns"] >= away_ns:
-        ep["add_bid"] = ep["add_ask"] = 4.0  # those who left come back
-        if s["t_ns"] >= away_ns + _ns(c[C_RECOVER]) or min(bid, ask) >= 0.8 * usual:
+        ep["add_bid"] = ep["add_ask"] = 1.0
+        missing = 2.0 * usual - bid - ask
+        left_s = c[C_RECOVER] - (s["t_ns"] - away_ns) / 1e9
+        if missing < 0.1 * usual or left_s <= 0.0:
             _end(w, e)
-        else:
-            ep["next_ns"] = s["t_ns"] + 50_000_000
+            return
+        _come_back(w, rng, BID if bid < ask else ASK, band)
+        ep["next_ns"] = s["t_ns"] + 1 + _ns(left_s / missing * rng.standard_exponential())
         return
     excess = max(bid, ask) - share * usual
     if excess < 1.0:

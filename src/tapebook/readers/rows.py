@@ -21,7 +21,8 @@ from tapebook.market.errors import MalformedRecord, ReaderError
 from tapebook.market.quarantine import Quarantine
 from tapebook.readers.columns import OK, buffers, why_not
 
-BLOCK_BYTES: Final = 8 << 20
+BLOCK_BYTES: Final = 2 << 20
+"""Text split at a time: as fast as larger blocks, and a reader of millions of rows stays under 400 MB."""
 _RESERVED_BYTES: Final = 256 << 20
 """pyarrow sets aside a whole block for each column: wide files (200 columns) are read in smaller blocks."""
 
@@ -168,7 +169,7 @@ def read_rows(
             watched,
             read_options=pa.csv.ReadOptions(
                 use_threads=False,
-                block_size=max(1 << 20, min(BLOCK_BYTES, _RESERVED_BYTES // n_names)),
+                block_size=min(BLOCK_BYTES, max(1 << 20, _RESERVED_BYTES // n_names)),
                 column_names=columns,
                 encoding=encoding,
                 skip_rows=header_lines if encoding != "utf-8" else 0,

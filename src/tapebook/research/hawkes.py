@@ -27,6 +27,7 @@ from tapebook.market.errors import ConfigurationError, DataQualityError
 from tapebook.models.hawkes import Hawkes
 from tapebook.research.hawkes_rows import Row, Sample, climb, fit_row, standard_errors
 from tapebook.research.hawkes_shapes import Exponentials, PowerLaw
+from tapebook.research.threads import one_thread
 
 __all__ = ["HawkesFit", "fit", "refit"]
 
@@ -167,20 +168,9 @@ def fit(
     sample = Sample(times / unit, types, horizon / unit, n_types)
     fixed = None if beta is None else np.asarray(beta, np.float64) * unit
     plan = _plan(n_types, shape, n_exp, fixed, decades, _fastest(sample.times))
-    if method == "em":
-        if not isinstance(plan, Exponentials):
-            raise ConfigurationError("EM fits exponentials", expected="shape exponential", found=shape)
-        rows = [climb(sample, i, plan)[0] for i in range(n_types)]
-    else:
-        rows = [fit_row(sample, i, plan) for i in range(n_types)]
-    radius = _model(rows).branching_ratio
-    bounded = stationary == "enforce" and radius >= 1.0
-    if bounded:
-        shrink = _RADIUS_MAX / radius
-        rows = [
-            fit_row(sample, i, plan, children_max=r.eta.sum(axis=1) * shrink, start=r.theta) for i, r in enumerate(rows)
-        ]
-    errors = np.array([standard_errors(sample, i, plan, r.theta) for i, r in enumerate(rows)])
+    with one_thread():
+        rows, bounded = _rows(sample, plan, method, enforce=stationary == "enforce")
+        errors = np.array([standard_errors(sample, i, plan, r.theta) for i, r in enumerate(rows)])
     thetas = np.array([r.theta for r in rows])
     return HawkesFit(
         model=_model(rows).scaled(1 / unit),
@@ -196,6 +186,23 @@ def fit(
         method=method,
         settings={"n_exp": plan.n_exp, "decades": decades, "beta": beta, "stationary": stationary},
     )
+
+
+def _rows(sample: Sample, plan: Exponentials | PowerLaw, method: Method, *, enforce: bool) -> tuple[list[Row], bool]:
+    """Return the fitted rows, and whether they had to be held below a branching ratio of 1."""
+    types = range(sample.n_types)
+    if method == "em":
+        if not isinstance(plan, Exponentials):
+            raise ConfigurationError("EM fits exponentials", expected="shape exponential", found="power")
+        rows = [climb(sample, i, plan)[0] for i in types]
+    else:
+        rows = [fit_row(sample, i, plan) for i in types]
+    radius = _model(rows).branching_ratio
+    if not enforce or radius < 1.0:
+        return rows, False
+    shrink = _RADIUS_MAX / radius
+    held = [fit_row(sample, i, plan, children_max=rows[i].eta.sum(axis=1) * shrink, start=rows[i].theta) for i in types]
+    return held, True
 
 
 def refit(like: HawkesFit, times: Floats, types: Ints, horizon: float) -> HawkesFit:

@@ -98,7 +98,7 @@ def fitted(episode: Episode, preset: Preset) -> Episode:
         peak = episode.peak_lots or max(round(0.05 * touch), 4)
         change = {"peak_lots": peak, "lots": episode.lots or max(30 * peak, 40)}
     elif isinstance(episode, Layering):
-        large = max(round(touch), round(1.5 * _quantile(sizes.orders, 0.99)))
+        large = max(round(touch), 2 * _quantile(sizes.orders, 0.99))
         change = {
             "lots": episode.lots or large,
             "offset_ticks": episode.offset_ticks or max(round(6 * vol * episode.hold_s**0.5), 2),
