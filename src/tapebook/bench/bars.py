@@ -1,7 +1,7 @@
 """Bars and footprint cells of random trades, beside the same aggregation in polars where it can say it.
 
-polars groups by a time window; bars that close by what was traded need a loop there. Its frame is given ready made, with
-contiguous columns: what it takes to get there from events is not counted against it.
+polars groups by a time window; bars that close by what was traded need a loop there. Its frame is given ready made,
+with contiguous columns: what it takes to get there from events is not counted against it.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from tapebook.readers.formats import Format, ReadOptions
 __all__ = ["FORMATS", "detect", "formats", "open_source", "open_table", "open_tape"]
 
 FORMATS: Final[tuple[str, ...]] = (
+    "tapebook_parquet",
     "dbn",
     "databento_csv",
     "lobster",

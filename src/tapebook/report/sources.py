@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 from tapebook.market.errors import ConfigurationError
 from tapebook.market.tape import Table, Tape
@@ -11,6 +12,7 @@ from tapebook.market.tape import Table, Tape
 __all__ = ["open_any"]
 
 _LAKE_MARK: Final = Path("_tapebook") / "lake.json"
+_NO_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"  # how Hive's layout, which the lake follows, writes an empty value
 _PARTS: Final = {"venue": "venue", "symbol": "symbol", "date": "date"}
 
 
@@ -76,7 +78,7 @@ def _lake(path: Path, options: dict[str, Any]) -> Tape:
                 where=str(path),
                 remedy="name a file in it",
             )
-        chosen[key] = value
+        chosen[key] = "" if value == _NO_VALUE else unquote(value)
         root = root.parent
     for name in ("venue", "symbol"):
         if options.get(name):
