@@ -206,7 +206,7 @@ def test_liquidity_evaporates_within_a_second_without_trades_and_returns(preset:
     tape, e, truth = planted(preset, seed, 70, "liquidity_evaporation@20")
     start = truth["start_ns"]
     fade, hold = truth["fade_s"], truth["hold_s"]
-    at_s = [-6, -4, -2, 0, fade + 0.2, fade + 0.5 * hold, fade + hold - 0.5, fade + hold + 30]
+    at_s = [-6, -4, -2, 0, fade + 0.2, fade + 0.5 * hold, fade + hold - 0.5, fade + hold + truth["recover_s"] + 0.5]
     seen = views(e, [start + int(s * SECOND) for s in at_s], tick(tape), truth["band_ticks"])
     before = np.median([v.depth for v in seen[:4]])
     assert max(v.depth for v in seen[4:7]) < 0.45 * before
