@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -126,14 +127,36 @@ def test_an_instrument_that_only_trades_has_no_rows(tmp_path: Path) -> None:
     assert set(table.books) == {"ESH4"}
 
 
-@pytest.mark.parametrize("events_max", [1, 7, 1 << 16])
-def test_the_block_size_does_not_show(tmp_path: Path, events_max: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("block_events", [1, 7, 1 << 16])
+def test_the_block_size_does_not_show(tmp_path: Path, block_events: int) -> None:
     events = mixed(150)
     whole = pl.read_parquet(write_book(tape_of(events, ES, BTC), tmp_path / "a.parquet", levels=2).path)
-    other = tape_of(events, ES, BTC)
-    monkeypatch.setattr(other, "blocks", lambda: other.read(events_max))
-    cut = pl.read_parquet(write_book(other, tmp_path / "b.parquet", levels=2).path)
-    assert cut.equals(whole)
+    cut = tape_of(events, ES, BTC)
+    read = cut.read
+    cut.read = lambda _: read(block_events)
+    assert pl.read_parquet(write_book(cut, tmp_path / "b.parquet", levels=2).path).equals(whole)
+
+
+def test_samples_gather_into_large_row_groups_and_deep_rows_into_small_blocks(tmp_path: Path) -> None:
+    events = random_orders(4, 3_000)
+    sizes: list[int] = []
+    source = tape_of(events, ES)
+    read = source.read
+
+    def watched(events_max: int) -> Iterator[Events]:
+        sizes.append(events_max)
+        return read(min(events_max, 100))
+
+    source.read = watched
+    sampled = write_book(source, tmp_path / "a.parquet", levels=1, every_ns=10_000_000)
+    assert pq.ParquetFile(sampled.path).num_row_groups == 1
+    deep = write_book(source, tmp_path / "b.parquet", levels=1_000)
+    assert pq.ParquetFile(deep.path).num_row_groups > 1
+    assert sizes[0] == 1 << 16
+    assert sizes[1] < 1_000
+    frame = pl.read_parquet(deep.path)
+    assert frame.height == deep.rows
+    assert frame["bid_px_999"].is_null().all()
 
 
 def test_a_tape_without_a_book_and_an_unknown_instrument_are_told(tmp_path: Path) -> None:

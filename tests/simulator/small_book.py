@@ -1,8 +1,8 @@
 """A slow, obvious order book: the oracle that simulated tapes are checked with, and what the stylised facts watch.
 
-Orders live in a dict by id, levels in a dict by price, and each side's prices in a heap that forgets late. With ``strict``
-every rule of an order-level tape is asserted: no id twice, no cancel or execution of what does not rest, executions in
-price-time priority, never crossed, and trades equal to executions message by message.
+Orders live in a dict by id, levels in a dict by price, and each side's prices in a heap that forgets late. With
+``strict`` every rule of an order-level tape is asserted: no id twice, no cancel or execution of what does not rest,
+executions in price-time priority, never crossed, and trades equal to executions message by message.
 """
 
 from __future__ import annotations

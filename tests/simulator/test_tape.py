@@ -35,7 +35,7 @@ def test_blocks_of_any_size_hold_the_same_events(events_max: int) -> None:
     whole = tape.events()
     cut, sizes = read(tape, events_max)
     assert cut.tobytes() == whole.tobytes()
-    assert 0 < min(sizes)
+    assert min(sizes) > 0
     assert max(sizes) <= events_max
     assert tape.events().tobytes() == whole.tobytes(), "the second reading differs"
 
@@ -138,11 +138,9 @@ def test_every_event_is_complete_and_in_order(preset: Preset) -> None:
 
 def test_progress_runs_to_the_end() -> None:
     tape = simulate(ES, 1, 60)
-    seen = []
-    for _ in tape.blocks(10_000):
-        seen.append(tape.progress.done_bytes)
+    seen = [tape.progress.done_bytes for _ in tape.blocks(10_000)]
     assert seen == sorted(seen)
-    assert 0 < tape.progress.total_bytes
+    assert tape.progress.total_bytes > 0
     assert abs(seen[-1] / tape.progress.total_bytes - 1) < 0.01
 
 

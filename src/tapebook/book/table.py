@@ -31,7 +31,7 @@ from tapebook.market.events import MISSING, PRICE_SCALE, Events, Flag, Kind
 from tapebook.market.instruments import Instrument
 from tapebook.market.operators import Rows
 from tapebook.market.parquet import SealedWriter, write_whole
-from tapebook.market.tape import Tape
+from tapebook.market.tape import BLOCK_EVENTS, Tape
 
 __all__ = ["BookTable", "write_book"]
 
@@ -135,10 +135,12 @@ def _write(tape: Tape, path: Path, plan: _Plan, *, levels: int, every_ns: int, r
     books = _Books(tape, None, levels, every_ns)
     schema = _schema(plan, levels, sampled=every_ns > 0, raw=raw)
     n_rows = 0
+    cells_max = BLOCK_EVENTS * 64  # of int64: 32 MiB of rows at a time, however deep
+    pending: list[pa.RecordBatch] = []
     with write_whole(path) as beside:
         writer = SealedWriter(beside, schema, dict.fromkeys(_TIMES, "DELTA_BINARY_PACKED"))
         try:
-            for block in tape.blocks():
+            for block in tape.blocks(min(cells_max // len(schema), BLOCK_EVENTS)):
                 if symbol:
                     books.wanted = _id_of(tape, symbol)
                     if books.wanted is None:
@@ -147,15 +149,26 @@ def _write(tape: Tape, path: Path, plan: _Plan, *, levels: int, every_ns: int, r
                 _widen(plan, [_instrument(tape, k) for k in books.by_id], raw=raw)
                 batch = _batch([(_instrument(tape, k), rows, at) for k, rows, at in parts], plan, schema, raw=raw)
                 if batch.num_rows:
-                    writer.write(batch)
+                    pending.append(batch)
                     n_rows += batch.num_rows
+                    if sum(b.num_rows for b in pending) * len(schema) >= cells_max:
+                        _write_group(writer, pending)
             _require_book(tape, books, symbol)
+            _write_group(writer, pending)
             writer.close()
         except BaseException:
             writer.abandon()
             raise
     statistics = {plan.label(_instrument(tape, k)): operator.statistics() for k, operator in books.by_id.items()}
     return BookTable(path, n_rows, tuple(schema.names), statistics)
+
+
+def _write_group(writer: SealedWriter, pending: list[pa.RecordBatch]) -> None:
+    """Write what has gathered: samples come a few a block, and a row group should be large."""
+    if pending:
+        for batch in pa.Table.from_batches(pending).unify_dictionaries().combine_chunks().to_batches():
+            writer.write(batch)
+        pending.clear()
 
 
 def _instrument(tape: Tape, instrument_id: int) -> Instrument:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tapebook.kernels import lean_helper, lean_kernel
+from tapebook.kernels import lean_helper, lean_kernel, lean_step
 from tapebook.kernels.bits import highest_bit
 from tapebook.kernels.book_state import BEST, EMPTY, N_PAGES, NEED, NOTHING, TICK, Book, Int
 from tapebook.kernels.ladder import LAST
@@ -69,7 +69,7 @@ def write_side(b: Book, s: Int, n_levels: Int, out: NDArray[np.int64], row: Int,
     return n
 
 
-@lean_kernel
+@lean_step
 def write_levels(b: Book, n_levels: Int, out: NDArray[np.int64], row: Int, column: Int) -> None:
     """Write the best levels of both sides, bid then ask at each depth."""
     write_side(b, 0, n_levels, out, row, column, 6)

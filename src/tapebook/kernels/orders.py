@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tapebook.kernels import lean_helper, lean_kernel
+from tapebook.kernels import lean_helper, lean_kernel, lean_step
 from tapebook.kernels.book_state import (
     ALWAYS_TO_BACK,
     BEST,
@@ -74,7 +74,7 @@ from tapebook.market.events import MISSING, Flag
 SNAPSHOT = int(Flag.SNAPSHOT)
 
 
-@lean_kernel
+@lean_step
 def take_anonymous(b: Book, s: Int, x: Int, qty: Int, orphans: Int) -> None:
     """Take from what no known order accounts for, or count an orphan."""
     level = find_level(b, s, x)
@@ -125,7 +125,7 @@ def add_order(b: Book, s: Int, x: Int, order_id: Int, qty: Int) -> None:
         b.head[QUOTED + s] = EMPTY
 
 
-@lean_kernel
+@lean_step
 def modify_order(b: Book, k: Int, s: Int, x: Int, qty: Int) -> None:
     """Give order ``k`` a new place and quantity by the rule for priority."""
     had = b.orders["qty_lots"][k]
@@ -160,7 +160,7 @@ def modify_order(b: Book, k: Int, s: Int, x: Int, qty: Int) -> None:
         b.head[QUOTED + s] = EMPTY
 
 
-@lean_kernel
+@lean_step
 def evict(b: Book, s: Int, level: Int) -> None:
     """Take a level out of the book with its orders, because an event about the level says so."""
     b.head[N_FORGOTTEN_ORDERS] += b.levels["known_count"][level]
@@ -168,7 +168,7 @@ def evict(b: Book, s: Int, level: Int) -> None:
     close_level(b, s, level)
 
 
-@lean_kernel
+@lean_step
 def set_total(b: Book, s: Int, x: Int, qty: Int, count: Int) -> None:
     """Set a level's whole quantity; known orders stay as far as they fit, the newest give way."""
     level = find_level(b, s, x)
@@ -191,7 +191,7 @@ def set_total(b: Book, s: Int, x: Int, qty: Int, count: Int) -> None:
     b.levels["anonymous_count"][level] = 0 if rest == 0 else (others if others > 0 else -1)
 
 
-@lean_kernel
+@lean_step
 def quote_orders(b: Book, s: Int, x: Int, qty: Int, count: Int) -> None:
     """Make ``x`` the best level of a side: better ones go, and so does what an earlier quote left."""
     while b.head[BEST + s] > x:
@@ -277,7 +277,7 @@ def step_orders(b: Book, kind: Int, side: Int, price: Int, qty: Int, order_id: I
     return NOTHING
 
 
-@lean_kernel
+@lean_step
 def apply_event(b: Book, kind: Int, side: Int, price: Int, qty: Int, order_id: Int, count: Int, flag: Int) -> Int:
     """As :func:`step_orders`, as a call: for kernels that do more with each event than the fold below."""
     return step_orders(b, kind, side, price, qty, order_id, count, flag)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tapebook.kernels import lean_helper, lean_kernel
+from tapebook.kernels import lean_helper, lean_step
 from tapebook.kernels.bits import highest_bit
 from tapebook.kernels.book_state import (
     BEST,
@@ -55,7 +55,7 @@ def memo_slot(number: Int) -> Int:
     return (number ^ (number >> 12) ^ (number >> 24)) & (MEMO - 1)
 
 
-@lean_kernel
+@lean_step
 def look_up_page(b: Book, s: Int, number: Int) -> Int:
     """Return the id of a page that the memo does not know, or -1; the memo knows it from now on."""
     place = place_of(b, s, number)
@@ -86,7 +86,7 @@ def find_level(b: Book, s: Int, x: Int) -> Int:
     return (page << 6) | (x & 63)
 
 
-@lean_kernel
+@lean_step
 def open_page(b: Book, s: Int, number: Int) -> Int:
     """Make the absent page of this number and return its id. One page must be unused."""
     page = b.head[FREE_PAGE]
@@ -103,7 +103,7 @@ def open_page(b: Book, s: Int, number: Int) -> Int:
     return page
 
 
-@lean_kernel
+@lean_step
 def open_level(b: Book, s: Int, x: Int) -> Int:
     """Make the absent level ``x`` and return its id. One page must be unused."""
     page = find_page(b, s, x >> 6)
@@ -130,7 +130,7 @@ def free_page(b: Book, page: Int) -> None:
     b.head[FREE_PAGE] = page
 
 
-@lean_kernel
+@lean_step
 def find_best(b: Book, s: Int) -> None:
     """Find the best level anew, putting emptied pages at the touch back into the chain of unused ones."""
     n_pages = b.head[N_PAGES + s]
@@ -146,7 +146,7 @@ def find_best(b: Book, s: Int) -> None:
     b.head[BEST + s] = best
 
 
-@lean_kernel
+@lean_step
 def close_level(b: Book, s: Int, level: Int) -> None:
     """Take a level out of the book; its orders must have left before."""
     page = level >> 6
@@ -159,7 +159,7 @@ def close_level(b: Book, s: Int, level: Int) -> None:
         b.head[QUOTED + s] = EMPTY
 
 
-@lean_kernel
+@lean_step
 def clear_side(b: Book, s: Int) -> None:
     """Forget all levels of a side; their orders must have left before."""
     for j in range(b.head[N_PAGES + s]):
@@ -170,7 +170,7 @@ def clear_side(b: Book, s: Int) -> None:
     b.head[QUOTED + s] = EMPTY
 
 
-@lean_kernel
+@lean_step
 def set_anonymous(b: Book, s: Int, x: Int, qty: Int, count: Int) -> None:
     """Set a level without known orders; 0 closes it, MISSING only makes sure that it is there."""
     level = find_level(b, s, x)
@@ -186,7 +186,7 @@ def set_anonymous(b: Book, s: Int, x: Int, qty: Int, count: Int) -> None:
     b.levels["anonymous_count"][level] = count
 
 
-@lean_kernel
+@lean_step
 def join_anonymous(b: Book, s: Int, x: Int, qty: Int) -> None:
     """Let an order without id join a level."""
     level = find_level(b, s, x)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tapebook.kernels import lean_helper, lean_kernel
+from tapebook.kernels import lean_helper, lean_kernel, lean_step
 from tapebook.kernels.book_state import FREE_ORDER, N_ORDERS, N_PAGES, TABLE_BITS, Book, Int
 from tapebook.kernels.price_levels import clear_side, close_level, find_level
 
@@ -47,7 +47,7 @@ def remember(b: Book, k: Int) -> None:
     b.table[at] = k
 
 
-@lean_kernel
+@lean_step
 def drop_order(b: Book, k: Int) -> None:
     """Forget order ``k``, which has left its queue."""
     mask = b.table.size - 1
@@ -125,7 +125,7 @@ def close_if_empty(b: Book, s: Int, level: Int) -> None:
         close_level(b, s, level)
 
 
-@lean_kernel
+@lean_step
 def forget_queue(b: Book, level: Int) -> None:
     """Forget all known orders of a level, newest first; what is left of the level is the caller's business."""
     k = np.int64(b.levels["last"][level])
@@ -136,7 +136,7 @@ def forget_queue(b: Book, level: Int) -> None:
         k = older
 
 
-@lean_kernel
+@lean_step
 def forget_side(b: Book, s: Int) -> None:
     """Forget all levels and orders of a side."""
     for j in range(b.head[N_PAGES + s]):

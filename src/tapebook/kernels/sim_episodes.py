@@ -75,6 +75,12 @@ def _touch(w: World, side: int) -> Any:
 
 
 @lean_step
+def _away(w: World, side: int, ticks: int) -> Any:
+    """Level behind the touch of a side, or the last one of the grid."""
+    return min(max(_touch(w, side) - side * ticks, 0), w.levels.size - 1)
+
+
+@lean_step
 def _alive(w: World, slot: int, slot_id: int) -> bool:
     return bool(slot != NONE and slot_id != 0 and w.orders[slot]["id"] == slot_id)
 
@@ -250,7 +256,7 @@ def _quote_stuffing(w: World, rng: Any, e: int) -> None:
     offset = int(c[C_OFFSET])
     level = ep["level"]
     if ep["count"] == 0 or (_touch(w, side) - level) * side < 1:
-        level = _touch(w, side) - side * offset
+        level = _away(w, side, offset)
         ep["level"] = level
     slot = join(w, rng, side, level, int(c[C_LOTS]), e + 1)
     ep["slot"] = slot
@@ -336,7 +342,7 @@ def _layering(w: World, rng: Any, e: int) -> None:
     side = ep["side"]
     n_layers = int(c[C_COUNT])
     if ep["phase"] == 0:
-        level = _touch(w, side) - side * (int(c[C_OFFSET]) + ep["count"])
+        level = _away(w, side, int(c[C_OFFSET]) + ep["count"])
         slot = join(w, rng, side, level, int(c[C_LOTS]), e + 1)
         w.held[e, ep["count"], 0] = slot
         w.held[e, ep["count"], 1] = w.orders[slot]["id"]

@@ -64,9 +64,9 @@ _TILT_MAX: Final = 3.0
 
 @lean_step
 def near_level(w: World, side: int, i: int) -> Any:
-    """Return the level at distance ``i`` from the reference price on a side."""
+    """Return the level at distance ``i`` from the reference price on a side, or the last one of the grid."""
     ref = w.s[0]["ref"]
-    return ref - 1 - i if side > 0 else ref + i
+    return max(ref - 1 - i, 0) if side > 0 else min(ref + i, w.levels.size - 1)
 
 
 @lean_step

@@ -157,7 +157,7 @@ def fit(
     >>> truth = Hawkes.one(mu=1.0, eta=0.6, beta=2.0)
     >>> times, _ = truth.simulate(5000.0, np.random.default_rng(7))
     >>> result = fit(times, horizon=5000.0)
-    >>> abs(result.model.eta[0, 0, 0] - 0.6) < 3 * result.stderr["eta"][0, 0, 0]
+    >>> bool(abs(result.model.eta[0, 0, 0] - 0.6) < 3 * result.stderr["eta"][0, 0, 0])
     True
     """
     types = np.zeros(times.size, np.int64) if types is None else types.astype(np.int64)

@@ -2,7 +2,7 @@
 
 from tapebook.simulator.preset import Preset, load_preset
 from tapebook.simulator.presets import BTC, ES, NQ, PRESETS, preset
-from tapebook.simulator.spec import is_spec, parse_spec
+from tapebook.simulator.spec import is_spec, parse_spec, preset_named
 from tapebook.simulator.tape import SimulatedTape, simulate
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "load_preset",
     "parse_spec",
     "preset",
+    "preset_named",
     "simulate",
 ]

@@ -119,8 +119,8 @@ class LiquidityEvaporation(Episode, frozen=True, kw_only=True):
     def meaning(self) -> str:
         """Return one line that says what happens."""
         return (
-            f"{1 - self.depth_share:.0%} of the orders within {self.band_ticks} ticks of the touch are cancelled within {self.fade_s:g} s and stay "
-            f"away for {self.hold_s:g} s; trades do not explain it"
+            f"{1 - self.depth_share:.0%} of the orders within {self.band_ticks} ticks of the touch are cancelled "
+            f"within {self.fade_s:g} s and stay away for {self.hold_s:g} s; trades do not explain it"
         )
 
     def span_s(self) -> float:

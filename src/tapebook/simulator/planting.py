@@ -30,6 +30,8 @@ __all__ = ["check", "fitted", "mean_lots", "parse_episode", "planted"]
 
 _SIDES: Final = {"buy": 1, "bid": 1, "sell": -1, "ask": -1, "both": 0}
 _COLUMNS: Final = 14
+_MOST: Final = {"messages_per_s": 1e6, "aggressors_per_s": 1e4, "band_ticks": 5e3, "offset_ticks": 5e3}
+"""Beyond these an episode would stand still: every step of it takes time to simulate."""
 
 
 def parse_episode(text: str) -> Episode:
@@ -137,7 +139,8 @@ def check(episode: Episode, duration_s: float) -> None:
         value = getattr(episode, name)
         if name in ("at_s", "side", "native"):
             continue
-        rules.append((value >= 0, name, "a number that is not negative", value))
+        most = _MOST.get(name, 1e9)
+        rules.append((0 <= value <= most, name, f"a number from 0 to {most:g}", value))
         if name.endswith("_share"):
             rules.append((value <= 1, name, "a share, at most 1", value))
         elif name in ("fall_s", "recover_s", "lead_s", "messages_per_s", "aggressors_per_s", "life_s"):

@@ -19,7 +19,9 @@ What the numbers mean in the model stands in docs/simulator.md; the presets them
 from __future__ import annotations
 
 import datetime as dt
+import math
 import tomllib
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -277,7 +279,10 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         sizes = (s.round_share, s.take_touch_share, s.through_share, s.post_share)
         shares = (leaving, *sizes, self.signs.repeat_share, self.signs.meta_share)
         ticks = self.start_price * PRICE_SCALE / max(self.instrument.tick_e9, 1)
+        told = msgspec.to_builtins(self, builtin_types=(Decimal,))
+        strange = [f"{path} = {value}" for path, value in _numbers(told) if not math.isfinite(value)]
         return [
+            (not strange, "not a number", "finite numbers", ", ".join(strange)),
             (self.instrument.tick_e9 > 0, "no tick size", "an instrument with tick_e9", self.instrument.tick_e9),
             (ticks == int(ticks) and ticks > 0, "start_price", "a positive multiple of the tick", self.start_price),
             (int(ticks) > self.grid_levels // 2, "grid_levels", f"at most {2 * int(ticks) - 1}", self.grid_levels),
@@ -300,6 +305,18 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             (self.price.pin_ticks > 0, "price.pin_ticks", "a positive number", self.price.pin_ticks),
             (self.latency.least_us >= 0, "latency.least_us", "no negative time", self.latency.least_us),
         ]
+
+
+def _numbers(told: Any, path: str = "") -> Iterator[tuple[str, float]]:
+    """Yield every number in nested tables and lists, with its place."""
+    if isinstance(told, dict):
+        for name, value in told.items():
+            yield from _numbers(value, f"{path}.{name}".lstrip("."))
+    elif isinstance(told, list | tuple):
+        for value in told:
+            yield from _numbers(value, path)
+    elif isinstance(told, int | float | Decimal):
+        yield path, float(told)
 
 
 def _rising(knots: Knots) -> bool:

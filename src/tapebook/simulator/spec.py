@@ -34,9 +34,26 @@ def is_spec(text: str) -> bool:
     return text.startswith(PREFIX)
 
 
-def preset_named(name: str) -> Preset:
-    """Return the preset of that name, or of that TOML file."""
-    return load_preset(Path(name)) if name.endswith(".toml") else preset(name)
+def preset_named(name: str, *, date: str = "", start_s: float | None = None) -> Preset:
+    """Return the preset of that name, or of that TOML file, on another day or started later if asked for.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is none, or the file is no preset.
+
+    Examples
+    --------
+    >>> preset_named("nq", date="2026-03-05").hours.date
+    '2026-03-05'
+    """
+    market = load_preset(Path(name)) if name.endswith(".toml") else preset(name)
+    hours = msgspec.structs.replace(
+        market.hours,
+        date=date or market.hours.date,
+        start_s=market.hours.start_s if start_s is None else start_s,
+    )
+    return msgspec.structs.replace(market, hours=hours)
 
 
 def parse_spec(text: str) -> SimulatedTape:
@@ -78,9 +95,6 @@ def parse_spec(text: str) -> SimulatedTape:
             raise ConfigurationError(
                 f"bad value of {key}", expected="a number", found=repr(value), where=text
             ) from None
-    market = preset_named(name)
-    hours = {key: told.pop(key) for key in ("date", "start_s") if key in told}
-    if hours:
-        market = msgspec.structs.replace(market, hours=msgspec.structs.replace(market.hours, **hours))
+    market = preset_named(name, date=told.pop("date", ""), start_s=told.pop("start_s", None))
     told["episodes"] = [e for e in told.get("episodes", "").split(",") if e]
     return simulate(market, **told)

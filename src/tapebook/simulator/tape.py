@@ -11,6 +11,7 @@ hours, a STATUS message closes it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -122,7 +123,10 @@ def simulate(
             progress.done_bytes = int(progress.total_bytes * min((last_ns - span.start_ns) / 1e9 / length_s, 1.0))
             for start in range(0, events.size, max(events_max, 1)):
                 yield events[start : start + max(events_max, 1)]
-        known[:] = [ledger.close(records)]
+        table = ledger.close(records)
+        known[:] = [table]
+        if table.num_rows < len(ready):
+            tape.notes["episodes that found no occasion"] = len(ready) - table.num_rows
 
     def truth() -> pa.Table:
         if not known:
@@ -133,7 +137,7 @@ def simulate(
     rate = market.flow.changes_per_s + 6 * market.flow.aggressors_per_s
     progress = Progress(total_bytes=int(rate * length_s) * EVENT.itemsize)
     details = {"seed": seed, "duration_s": length_s, "episodes": [e.name for e in ready], "meaning": market.meaning}
-    return SimulatedTape(
+    tape = SimulatedTape(
         origin=Origin(
             name=f"sim:{market.name}",
             format="simulator",
@@ -146,6 +150,7 @@ def simulate(
         progress=progress,
         truth=truth,
     )
+    return tape
 
 
 def _span(preset: Preset, duration_s: float | None) -> _Span:
@@ -156,6 +161,8 @@ def _span(preset: Preset, duration_s: float | None) -> _Span:
         raise ConfigurationError(f"no regular hours of {name} on {hours.date}", remedy="choose another hours.date")
     start_ns = session.rth_open_ns + round(hours.start_s * 1e9)
     round_the_clock = name == "24-7"
+    if duration_s is not None and not math.isfinite(duration_s):
+        raise ConfigurationError("duration_s", expected="a number of seconds", found=str(duration_s))
     if duration_s is None:
         end_ns = start_ns + round(_ROUND_THE_CLOCK_S * 1e9) if round_the_clock else session.rth_close_ns
     else:
