@@ -377,7 +377,7 @@ def test_recordings_of_every_sort_make_a_sound_page(
 ) -> None:
     from zoneinfo import ZoneInfo
 
-    opened = {k: ZoneInfo(v) for k, v in options.items()}
+    opened: dict[str, Any] = {k: ZoneInfo(v) for k, v in options.items()}
     analysis = analyze(open_any(recording(name), **opened), tmp_path)
     html = check(analysis)
     assert not re.search(r"\bnan\b", re.sub(r"<svg.*?</svg>", "", html, flags=re.DOTALL))

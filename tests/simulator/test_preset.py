@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from tapebook.kernels.sim_state import ROOM, World
 from tapebook.market.errors import ConfigurationError
-from tapebook.simulator import ES, PRESETS, is_spec, load_preset, parse_spec, preset, simulate
+from tapebook.simulator import ES, PRESETS, is_spec, load_preset, parse_spec, preset, simulate, tape, world
 from tapebook.simulator.episodes import EPISODES
 from tapebook.simulator.planting import mean_lots, parse_episode
 from tests.simulator.small import SMALL_ES
@@ -113,29 +114,30 @@ def test_rates_that_excitation_alone_would_exceed_are_refused() -> None:
         simulate(hot, 1, 1).events()
 
 
-def test_the_pool_of_orders_grows_when_it_runs_low() -> None:
-    crowded = msgspec.structs.replace(
-        SMALL_ES, queues=msgspec.structs.replace(SMALL_ES.queues, deep_levels=1000, deep_orders=1.0)
-    )
-    # Nearly everything that happens is a join far away, where nothing rests: the book grows without end.
-    crowded = msgspec.structs.replace(
-        crowded,
-        queues=msgspec.structs.replace(crowded.queues, deep_orders=1000.0, deep_weight=500.0, deep_levels=40),
-        flow=msgspec.structs.replace(crowded.flow, changes_per_s=30_000.0),
-    )
-    n_orders = 0
-    for block in simulate(crowded, 1, 12).blocks():
-        n_orders += int((block["kind"] == 4).sum()) - int((block["kind"] == 5).sum())
-    assert n_orders > 0
+@pytest.mark.uncompiled
+def test_a_pool_of_orders_that_runs_low_grows_and_nobody_notices(monkeypatch: pytest.MonkeyPatch) -> None:
+    roomy = simulate(SMALL_ES, 1, 2, ["flash_crash@0.3:fall_s=0.1:hold_s=0.1:recover_s=0.1"]).events()
+    grown: list[int] = []
+    grow = world.grown
+    monkeypatch.setattr(world, "_pool_size", lambda _: ROOM + 420)  # the book holds about as many
+
+    def watched(w: World) -> World:
+        grown.append(w.orders.size)
+        return grow(w)
+
+    monkeypatch.setattr(tape, "grown", watched)
+    tight = simulate(SMALL_ES, 1, 2, ["flash_crash@0.3:fall_s=0.1:hold_s=0.1:recover_s=0.1"]).events()
+    assert grown, "the pool never ran low: the test tests nothing"
+    assert tight.tobytes() == roomy.tobytes()
 
 
 def test_a_spec_string_names_the_same_session_as_the_arguments() -> None:
     text = "sim:es?seed=3&duration_s=40&date=2026-03-05&start_s=60&episodes=iceberg@2:duration_s=9,sweep@30:side=sell"
-    tape = parse_spec(text)
+    named = parse_spec(text)
     hours = msgspec.structs.replace(ES.hours, date="2026-03-05", start_s=60.0)
     other = simulate(msgspec.structs.replace(ES, hours=hours), 3, 40, ["iceberg@2:duration_s=9", "sweep@30:side=sell"])
-    assert tape.events().tobytes() == other.events().tobytes()
-    assert tape.truth()["kind"].to_pylist() == ["iceberg", "sweep"]
+    assert named.events().tobytes() == other.events().tobytes()
+    assert named.truth()["kind"].to_pylist() == ["iceberg", "sweep"]
     assert is_spec(text)
     assert not is_spec("es.parquet")
     assert parse_spec("sim:nq?duration_s=1").instruments.only().symbol == "NQH6"

@@ -30,6 +30,7 @@ COMMANDS: Final[tuple[str, ...]] = (
     "book",
     "bars",
     "hawkes",
+    "simulate",
     "instruments",
     "bench",
 )

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the command."""
 
-    @app.command(
-        epilog="Example: tapebook simulate --preset es --duration-s 900 --episode iceberg@60 --episode sweep@300 --to es"
-    )
+    @app.command(epilog="Example: tapebook simulate --duration-s 900 --episode iceberg@60 --episode sweep@300 --to es")
     def simulate(
         to: Annotated[
             Path,

@@ -14,7 +14,7 @@ from tapebook.market.errors import ConfigurationError
 from tapebook.market.events import EVENT, PRICE_SCALE
 from tapebook.simulator.episodes import Episode
 from tapebook.simulator.planting import planted
-from tapebook.simulator.preset import Knots, Preset
+from tapebook.simulator.preset import Knots, Preset, Queues
 
 __all__ = ["INSTRUMENT_ID", "grown", "new_page", "new_world"]
 
@@ -99,6 +99,12 @@ def _free(orders: NDArray[np.void], first: int) -> None:
     orders["next"][-1] = NONE
 
 
+def _pool_size(q: Queues) -> int:
+    """Return slots for three times the usual orders and some; :func:`grown` makes more where that is not enough."""
+    n_orders = 2 * (sum(q.near_orders) + (q.deep_levels - len(q.near_orders)) * q.deep_orders)
+    return _POOL_MIN + 2 * ROOM + int(3 * n_orders)
+
+
 def new_page(n_events: int) -> tuple[NDArray[np.void], NDArray[np.int32]]:
     """Return room for ``n_events`` events and their tags."""
     return np.zeros(n_events, EVENT), np.zeros(n_events, np.int32)
@@ -118,8 +124,7 @@ def new_world(
     tau = np.array(f.tau_s)
     jumps = np.array([f.market_market, f.market_changes, f.changes_changes, f.move_market, f.move_changes]) / tau
     records, parameters = planted(episodes, start_ns)
-    n_orders = 2 * (sum(q.near_orders) + (q.deep_levels - len(q.near_orders)) * q.deep_orders)
-    orders = np.zeros(_POOL_MIN + 2 * ROOM + int(3 * n_orders), ORDER)
+    orders = np.zeros(_pool_size(q), ORDER)
     _free(orders, 0)
     levels = np.zeros(preset.grid_levels, LEVEL)
     levels["head"] = levels["tail"] = NONE
