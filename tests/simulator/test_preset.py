@@ -119,7 +119,7 @@ def test_a_pool_of_orders_that_runs_low_grows_and_nobody_notices(monkeypatch: py
     roomy = simulate(SMALL_ES, 1, 2, ["flash_crash@0.3:fall_s=0.1:hold_s=0.1:recover_s=0.1"]).events()
     grown: list[int] = []
     grow = world.grown
-    monkeypatch.setattr(world, "_pool_size", lambda _: ROOM + 420)  # the book holds about as many
+    monkeypatch.setattr(world, "_pool_size", lambda _: ROOM + 300)  # the book holds about 400
 
     def watched(w: World) -> World:
         grown.append(w.orders.size)

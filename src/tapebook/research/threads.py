@@ -1,8 +1,8 @@
 """One thread for the linear algebra of small problems.
 
 An optimiser over three parameters calls LAPACK hundreds of times on matrices of a few numbers. OpenBLAS hands each call
-to all its threads and waits for them: on a busy machine with two cores a fit whose own work takes 0.09 s took 4.3 s, on
-an idle one several times its work. The limit holds inside the ``with`` only.
+to all its threads and waits for them: on a machine with two busy cores a fit whose own work is 0.09 s of processor time
+used 1.0 s of it and took 4.3 s. The limit holds inside the ``with`` only, for the whole process.
 """
 
 from __future__ import annotations
