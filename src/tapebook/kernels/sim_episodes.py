@@ -3,7 +3,8 @@
 A script places, cancels and trades through the same venue rules as the ordinary flow, which goes on around it and
 reacts; every row that a script (or the execution of its orders) writes carries its number in ``tags``. Between its
 steps an episode acts through multipliers of the ordinary rates. Columns of ``script`` are named ``C_*`` below; times
-in seconds there, ns in the episode's record.
+in seconds there, ns in the episode's record. All kinds stand in one file, though that makes more than 400 lines: each
+is a short script of the same few verbs, and whoever reads one wants the others beside it.
 """
 
 from __future__ import annotations
