@@ -81,14 +81,10 @@ def check(analysis: Analysis) -> str:
         assert image["role"] == "img"
         assert len(image["aria-label"] or "") > 10
     assert set(page.anchors) <= {f"#{i}" for i in page.ids}
-    assert (
-        html.count("<figure>")
-        == len(page.images)
-        == html.count('<p class="caption">') - html.count("free of silence") - ("planted in it" in html)
-    )
-    document = json.loads(
-        analysis.numbers.read_text(encoding="utf-8"), parse_constant=lambda x: pytest.fail(f"{x} in JSON")
-    )
+    assert html.count("<figure>") == len(page.images)
+    assert len(re.findall(r'</figure><p class="caption">[^<]{30,}', html)) == len(page.images)
+    numbers = analysis.numbers.read_text(encoding="utf-8")
+    document = json.loads(numbers, parse_constant=lambda x: pytest.fail(f"{x} in JSON"))
     assert document["schema"] == 1
     assert document == analysis.document
     assert not list(analysis.folder.glob("*.part"))
@@ -119,10 +115,9 @@ def test_every_headline_and_sentence_of_the_page_stands_in_the_numbers(simulated
         assert "nan" not in sentence.lower()
 
 
-@pytest.mark.skip(reason="being mended: see CHANGELOG, known faults")
 def test_spreads_add_up_in_every_row(simulated: Analysis) -> None:
     rows = simulated.document["spreads"]["realised"]
-    assert len(rows) == 7
+    assert [r["horizon_s"] for r in rows] == [0.1, 1, 5, 15, 30, 60]  # the session is shorter than the longest one
     for row in rows:
         if row["prints"]:
             assert row["effective"] == pytest.approx(row["realised"] + row["impact"], abs=1e-9)
@@ -208,7 +203,6 @@ def test_a_single_event_makes_a_report(kind: Kind, tmp_path: Path) -> None:
     check(analyze(tape_of(e), tmp_path))
 
 
-@pytest.mark.skip(reason="being mended: see CHANGELOG, known faults")
 def test_events_without_any_time_make_a_report(tmp_path: Path) -> None:
     events, _ = random_history(1, 50)
     events["ts_event_ns"] = np.iinfo(np.int64).min
@@ -327,9 +321,8 @@ def test_an_earlier_report_in_the_folder_is_replaced_whole(tmp_path: Path) -> No
 
 def test_a_calendar_whose_hours_do_not_fit_is_set_aside_and_that_is_told(tmp_path: Path) -> None:
     events, _ = random_history(1, 300)
-    events["ts_event_ns"] += int(np.datetime64("2024-03-09T12:00", "ns").astype(np.int64)) - int(
-        events["ts_event_ns"][0]
-    )
+    noon = int(np.datetime64("2024-03-09T12:00", "ns").astype(np.int64))  # a Saturday
+    events["ts_event_ns"] += noon - int(events["ts_event_ns"][0])
     saturday = Instrument(symbol="ESH4", venue="CME", tick_e9=UNIT, calendar="CME")
     analysis = analyze(tape_of(events, {1: saturday}), tmp_path)
     html = check(analysis)

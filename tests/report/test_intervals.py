@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tapebook.features.touch import TouchFeed, View
-from tapebook.kernels import timeline as kernel
+from tapebook.kernels import intervals as kernel
 from tapebook.market.events import MISSING
 from tapebook.report.intervals import Intervals, Timeline
 from tests.features.histories import PLAIN, UNIT, random_history

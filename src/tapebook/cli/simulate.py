@@ -23,7 +23,9 @@ def register(app: typer.Typer) -> None:
             Path,
             typer.Option(metavar="FOLDER|FILE", help="A folder, or a file .parquet .arrow .csv .json for the tape."),
         ],
-        preset: Annotated[str, typer.Option(metavar="NAME|FILE.toml", help="es, nq, btc, or your own.")] = "es",
+        preset: Annotated[
+            str, typer.Option(metavar="NAME|FILE.toml", help="es, es-thin, nq, btc, or your own.")
+        ] = "es",
         seed: Annotated[int, typer.Option(min=0, help="Chooses the session.")] = 1,
         duration_s: Annotated[
             float | None, typer.Option(help="Length; without it to the end of regular hours (btc: an hour).")

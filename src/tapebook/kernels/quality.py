@@ -94,6 +94,7 @@ _ADD = int(Kind.ADD)
 _EXECUTE = int(Kind.EXECUTE)
 _STATUS = int(Kind.STATUS)
 _MISSING = MISSING
+_APART_MAX = 1 << 62
 _MIX = 0x9E3779B97F4A7C15
 
 
@@ -107,6 +108,16 @@ def latency_bin(latency_ns: int) -> int:
     index = (x >> shift) + shift * 32
     middle = LATENCY_BINS // 2
     return middle + index if latency_ns >= 0 else middle - 1 - index
+
+
+@kernel
+def apart_ns(later_ns: int, earlier_ns: int) -> int:
+    """Return ``later_ns - earlier_ns``, held at 2**62 either way: the difference of damaged stamps can leave int64."""
+    if earlier_ns < 0 and later_ns > _APART_MAX + earlier_ns:
+        return _APART_MAX
+    if earlier_ns > 0 and later_ns < earlier_ns - _APART_MAX:
+        return -_APART_MAX
+    return later_ns - earlier_ns
 
 
 @kernel
@@ -175,10 +186,10 @@ def observe(
                 _note(TS_RECV_BACKWARDS, r, position, counts, firsts)
             state[LAST_RECV_NS] = r
             if t != _MISSING and not flag & _SNAPSHOT:
-                latency[latency_bin(r - t)] += 1
+                latency[latency_bin(apart_ns(r, t))] += 1
                 if r < t:
                     _note(RECV_BEFORE_EVENT, t, position, counts, firsts)
-                    state[RECV_BEFORE_NS_MAX] = max(state[RECV_BEFORE_NS_MAX], t - r)
+                    state[RECV_BEFORE_NS_MAX] = max(state[RECV_BEFORE_NS_MAX], apart_ns(t, r))
 
         if flag & _GAP:
             _note(GAP_FLAGGED, now, position, counts, firsts)

@@ -191,7 +191,7 @@ class World(NamedTuple):
     meta: NDArray[np.int64]  # (slots, 2): sign, children left
     stale: NDArray[np.int64]  # levels
     episodes: NDArray[np.void]  # EPISODE
-    script: NDArray[np.float64]  # (episodes, parameters), columns as sim_episodes names them
+    script: NDArray[np.float64]  # (episodes, parameters), columns as sim_plan names them
     held: NDArray[np.int64]  # (episodes, HELD, 2): slot, id
     out: NDArray[Any]  # EVENT
     tags: NDArray[np.int32]  # for each row of out: 0, or the index + 1 of the episode that made it

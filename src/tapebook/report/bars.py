@@ -6,7 +6,6 @@ tell is not guessed: no spread, no book, no volume by price.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -18,21 +17,17 @@ from numpy.typing import NDArray
 
 from tapebook import __version__
 from tapebook.features.touch import trade_days
-from tapebook.kernels.timeline import INTERVAL, halve
+from tapebook.kernels.intervals import INTERVAL, halve
 from tapebook.market.errors import ConfigurationError, UnsupportedSchema
 from tapebook.market.events import MISSING, PRICE_SCALE
 from tapebook.market.instruments import Instrument
 from tapebook.market.tape import Table
 from tapebook.quality.info import finding_row
 from tapebook.quality.tables import table_findings
-from tapebook.report import words
-from tapebook.report.captions import Tile, captions, quality_tile
+from tapebook.report.bars_page import bar_pictures, bar_sections, bar_tiles
+from tapebook.report.captions import captions
 from tapebook.report.document import REPORT_SCHEMA, clean, instrument_part, price_part, source_part, span_part
-from tapebook.report.html import Column, Html, absent, definitions, section, table
-from tapebook.report.page import SECTIONS, quality_section, whole_page
-from tapebook.report.paint import to_svg
-from tapebook.report.plots_bars import clock_picture
-from tapebook.report.plots_price import delta_picture, price_picture
+from tapebook.report.page import whole_page
 from tapebook.report.scene import Scene, make_scene
 from tapebook.report.summary import quality_columns, stat_columns
 from tapebook.report.tables import write_table
@@ -77,13 +72,13 @@ def analyze_bars(source: Table, where: Path, symbol: str) -> tuple[dict[str, Any
         "stats.parquet": write_table(where / "stats.parquet", stat_columns(document)),
     }
     document["files"] = {name: n for name, n in files.items() if n}
-    pictures = _pictures(scene, document, by_clock, instrument)
+    pictures = bar_pictures(scene, document, by_clock, instrument)
     drawn = {"column_s": scene.width_ns / 1e9, "pictures": [k for k in pictures if k != "clock"]}
     document["captions"] = captions(document, instrument, zone, drawn)
-    heads = _tiles(document, instrument)
+    heads = bar_tiles(document, instrument)
     document["headline"] = [tile._asdict() for tile in heads]
     document = clean(document)
-    html = whole_page(document, instrument, zone, heads, _sections(document, instrument, zone, pictures))
+    html = whole_page(document, instrument, zone, heads, bar_sections(document, instrument, zone, pictures))
     return document, html, document["files"]
 
 
@@ -116,7 +111,7 @@ def _chosen(source: Table, bars: pa.Table, symbol: str) -> tuple[pa.Table, Instr
 
 
 def interval_rows(bars: pa.Table, instrument: Instrument) -> tuple[NDArray[Any], int]:
-    """Return bars as rows of :data:`~tapebook.kernels.timeline.INTERVAL` and the length of a bar in ns."""
+    """Return bars as rows of :data:`~tapebook.kernels.intervals.INTERVAL` and the length of a bar in ns."""
     ts_ns = bars["ts_event_ns"].to_numpy().astype(np.int64)
     steps = np.diff(ts_ns)
     steps = steps[steps > 0]
@@ -276,71 +271,3 @@ def _columns(bars: pa.Table, rows: NDArray[Any], instrument: Instrument) -> dict
     if (rows["bought"] + rows["sold"]).any():
         columns["cum_delta"] = rows["delta"] * (instrument.lot_e9 / PRICE_SCALE)
     return columns
-
-
-def _pictures(
-    scene: Scene, document: Mapping[str, Any], by_clock: list[dict[str, Any]], instrument: Instrument
-) -> dict[str, str]:
-    title = f"{instrument.symbol} {instrument.venue}"
-    pictures: dict[str, str] = {}
-    if document["price"]["close"] is not None:
-        pictures["price"] = to_svg(price_picture(scene, vwap=False), f"{SECTIONS['price']} of {title}")
-        if "delta" not in document["missing"]:
-            pictures["delta"] = to_svg(delta_picture(scene), f"{SECTIONS['delta']} of {title}")
-    if len(by_clock) > 1:
-        pictures["clock"] = to_svg(clock_picture(by_clock), f"Volume and range by time of day of {title}")
-    return pictures
-
-
-def _tiles(document: Mapping[str, Any], instrument: Instrument) -> list[Tile]:
-    p, t, b = document["price"], document["trades"], document["bars"]
-    found = []
-    if p["close"] is not None:
-        tone = "buy" if p["change"] > 0 else "sell" if p["change"] < 0 else ""
-        change = words.price(p["change"], instrument, sign=True)
-        found.append(Tile("last close", words.price(p["close"], instrument), change, tone))
-        found.append(Tile("range", words.price(p["range"], instrument), words.ticks(p["range_ticks"])))
-    if t["volume"]:
-        note = f"{words.count(t['prints'])} trades" if t["prints"] else ""
-        found.append(Tile("volume", words.quantity(t["volume"], instrument), note))
-    if "delta" not in document["missing"]:
-        note = f"{words.number(100 * t['delta_share'], 1)} % of volume"
-        tone = "buy" if t["delta"] > 0 else "sell"
-        found.append(Tile("delta", words.quantity(t["delta"], instrument, sign=True), note, tone))
-    found.append(Tile("bars", words.count(b["count"]), f"of {words.duration(b['seconds'])}"))
-    found.append(quality_tile(dict(document)))
-    return found
-
-
-def _sections(d: dict[str, Any], i: Instrument, zone: ZoneInfo, pictures: Mapping[str, str]) -> dict[str, Html]:
-    sections: dict[str, Html] = {}
-    for key in ("price", "delta"):
-        if key in pictures:
-            sections[key] = section(key, SECTIONS[key], picture=pictures[key], caption=d["captions"][key])
-        else:
-            sections[key] = absent(key, SECTIONS[key], d["missing"].get(key, "no bar has a price"))
-    if "clock" in pictures:
-        busiest = max(d["by_time_of_day"], key=lambda row: row["mean_volume"])
-        widest = max(d["by_time_of_day"], key=lambda row: row["mean_range"])
-        said = (
-            f"Mean volume and range of a bar by half hour of the day in {words.zone_name(zone)}: most volume from "
-            f"{busiest['from']} ({words.quantity(round(busiest['mean_volume'], 1), i)} a bar), the widest bars from "
-            f"{widest['from']} ({words.price(widest['mean_range'], i, extra=1)})."
-        )
-        sections["clock"] = section("clock", "Time of day", picture=pictures["clock"], caption=said)
-    rest = [SECTIONS[k].lower() for k in d["missing"] if k != "delta"]
-    why = "bars do not hold what these need: " + ", ".join(rest)
-    sections["rest"] = absent("rest", "Everything else", why)
-    sections["quality"] = quality_section(d, zone)
-    pairs: list[tuple[str, object]] = [
-        ("bars", f"{words.count(d['bars']['count'])} of {words.duration(d['bars']['seconds'])}"),
-        ("columns", ", ".join(d["bars"]["columns"])),
-        ("tick", words.plain(d["instrument"]["tick"], 8) if d["instrument"]["tick"] else "unknown"),
-        ("calendar", d["instrument"]["calendar"]),
-    ]
-    parts: list[object] = [definitions(pairs)]
-    if d["others"]:
-        columns = [Column("also in this file"), Column("bars", number=True)]
-        parts.append(table(columns, [[o["symbol"], words.count(o["events"])] for o in d["others"][:40]]))
-    sections["what"] = section("what", "What was analysed", *parts)
-    return sections

@@ -117,7 +117,8 @@ class Collector:
         profile = self._profile("session_profile").profile()
         if profile.price.size:
             lots = int(profile.volume.sum())
-            self._session(int(rest["session"][0]), profile.poc, profile.val, profile.vah, lots, closed=False)
+            day = int(rest["session"][0]) if rest.size else MISSING
+            self._session(day, profile.poc, profile.val, profile.vah, lots, closed=False)
 
     def profile(self) -> Profile:
         """Return the profile of the whole tape."""
@@ -142,10 +143,10 @@ class Collector:
         start = 0
         while start < n:
             if self._live_ns == MISSING:  # before the first live event there is nothing to look at
-                first = int(np.argmax(live)) if live.any() else n - 1
-                stop = first + 1
-                if live[first] and clock_ns[first] != MISSING:
-                    self._live_ns = int(clock_ns[first])
+                timed_live = np.flatnonzero(live & (clock_ns != MISSING))
+                stop = int(timed_live[0]) + 1 if timed_live.size else n
+                if timed_live.size:
+                    self._live_ns = int(clock_ns[timed_live[0]])
             else:
                 if clock_ns[start] >= self._column_end(self._live_ns):
                     self._sample()

@@ -21,6 +21,7 @@ COLUMNS_MAX: Final = 720
 _ROWS: Final = 2048
 _SPAN: Final = 0.03  # of the first price: what the rows cover at first
 _BOUGHT, _SOLD = 0, 1
+_ABSURD: Final = 8  # times the first price, or that part of it: what lies beyond must not make the rows useless
 
 
 class DepthMap:
@@ -44,6 +45,7 @@ class DepthMap:
         self.row_e9 = 0
         self._tick_e9 = max(tick_e9, 1)
         self._base = 0
+        self._first = 0
         self._n = 0
         self._index = np.zeros(2 * COLUMNS_MAX, np.int64)
         self._depth = np.zeros((2 * COLUMNS_MAX, _ROWS), np.float32)
@@ -60,9 +62,9 @@ class DepthMap:
 
     def sample(self, clock_ns: int, price: NDArray[np.int64], lots: NDArray[np.int64], bid: int, ask: int) -> None:
         """Put the levels of a book (both sides in one array) into the column of ``clock_ns``, when it stood so."""
-        if bid == MISSING and ask == MISSING:
+        touch = [p for p in (bid, ask) if p != MISSING and self._sane(p)]
+        if not touch:
             return
-        touch = [p for p in (bid, ask) if p != MISSING]
         self._reach(min(touch), max(touch))
         column = self._column(clock_ns)
         self._depth[column] = 0
@@ -73,6 +75,11 @@ class DepthMap:
         self, clock_ns: NDArray[np.int64], price: NDArray[np.int64], lots: NDArray[np.int64], side: NDArray[np.int8]
     ) -> None:
         """Add prints; those without an aggressor count half on either side of the picture."""
+        if not price.size:
+            return
+        low, high = self._sane_range(int(price[0]))
+        sane = (price >= low) & (price <= high)
+        clock_ns, price, lots, side = clock_ns[sane], price[sane], lots[sane], side[sane]
         if not clock_ns.size:
             return
         index = clock_ns // self.width_ns
@@ -133,6 +140,16 @@ class DepthMap:
                 sampled[target[column]] = True
         self._index[:n] = index[firsts]
         self._traded, self._depth, self._sampled, self._n = traded, depth, sampled, n
+
+    def _sane(self, price: int) -> bool:
+        low, high = self._sane_range(price)
+        return low <= price <= high
+
+    def _sane_range(self, price: int) -> tuple[int, int]:
+        """Return between which prices one is of the same order as the first one (which ``price`` is, if none was)."""
+        self._first = self._first or price
+        far = min(_ABSURD * max(abs(self._first), 1000 * self._tick_e9), 1 << 61)
+        return (self._first // _ABSURD if self._first > 0 else -far), far
 
     def _reach(self, low: int, high: int) -> None:
         """Let the rows cover the prices with room on either side."""

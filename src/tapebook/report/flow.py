@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tapebook.kernels.timeline import halve
+from tapebook.kernels.intervals import halve
 from tapebook.market.events import MISSING
 
 __all__ = ["Fit", "FlowFit", "least_squares"]

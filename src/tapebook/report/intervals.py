@@ -7,18 +7,17 @@ by merging neighbours without loss whenever they become too many.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tapebook.features.touch import View
 from tapebook.kernels import timeline as kernel
+from tapebook.kernels.intervals import HISTOGRAM_BINS, INTERVAL, halve
 from tapebook.market.events import MISSING
 
 __all__ = ["INTERVAL", "Intervals", "Timeline"]
-
-INTERVAL: Final = kernel.INTERVAL
 
 
 class Intervals:
@@ -29,13 +28,13 @@ class Intervals:
     whole
         Sums over time of the whole tape so far: quiet intervals included, time between sessions left out.
     held_ns
-        Nanoseconds by spread in ticks, by :func:`~tapebook.kernels.timeline.coarse_bin`.
+        Nanoseconds by spread in ticks, by :func:`~tapebook.kernels.intervals.coarse_bin`.
     """
 
     def __init__(self, width_ns: int, tick_e9: int) -> None:
         self.width_ns = width_ns
         self.whole = np.zeros(1, INTERVAL)
-        self.held_ns = np.zeros(kernel.HISTOGRAM_BINS, np.int64)
+        self.held_ns = np.zeros(HISTOGRAM_BINS, np.int64)
         self._tick_e9 = max(tick_e9, 1)
         self._state = np.zeros(kernel.N_STATE, np.int64)
         self._state[[kernel.SESSION, kernel.LAST_NS]] = MISSING
@@ -98,12 +97,12 @@ class Timeline:
         rest["index"] //= self.width_ns // self._intervals.width_ns
         rows = np.concatenate([self._rows[: self._n], rest])
         width_ns = self.width_ns
-        n = kernel.halve(rows, rows.size, 1)
+        n = halve(rows, rows.size, 1)
         # Wide enough to be seen, also where most intervals are empty.
         span = int(rows["index"][n - 1] - rows["index"][0]) + 1 if n else 0
         while n > self.columns_max or span > 2 * self.columns_max:
             span //= 2
-            n = kernel.halve(rows, n, 2)
+            n = halve(rows, n, 2)
             width_ns *= 2
         return rows[:n], width_ns
 
@@ -114,9 +113,9 @@ class Timeline:
             part = rows[start : start + self.columns_max].copy()
             part["index"] //= self.width_ns // self._intervals.width_ns
             if self._n + part.size > self._rows.size:
-                self._n = kernel.halve(self._rows, self._n, 2)
+                self._n = halve(self._rows, self._n, 2)
                 self.width_ns *= 2
                 continue
             self._rows[self._n : self._n + part.size] = part
-            self._n = kernel.halve(self._rows, self._n + part.size, 1)
+            self._n = halve(self._rows, self._n + part.size, 1)
             start += part.size

@@ -20,6 +20,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import to_rgb, to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import PathPatch
@@ -134,7 +135,9 @@ def to_svg(figure: Figure, title: str) -> str:
         svg = svg.replace(colour, f"var({variable})")
     # Numbered ids of groups repeat from figure to figure; nothing refers to them.
     svg = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", svg)
+    # The page chooses the font; matplotlib names its own in one of two ways, by version.
     svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
+    svg = re.sub(r"; font-family: [^;\"]*", "", svg)
     svg = re.sub(r'<svg ([^>]*?)width="[\d.]+pt" height="[\d.]+pt"', r"<svg \1", svg, count=1)
     svg = re.sub(r"(\d+\.\d\d)\d+", r"\1", svg)  # hundredths of a point are enough
     escaped = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
@@ -142,21 +145,36 @@ def to_svg(figure: Figure, title: str) -> str:
 
 
 def to_png(figure: Figure, *, dpi: int = 160) -> bytes:
-    """Return the figure as a PNG on white, for documents that are no pages."""
-    svg_colours = {**_LIGHT}
+    """Return the figure as a PNG on white, in the hues of the light page, for documents that are no pages."""
     for artist in figure.findobj():
         for name in ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgecolor"):
-            getter, setter = getattr(artist, f"get_{name}", None), getattr(artist, f"set_{name}", None)
-            if getter is None or setter is None:
-                continue
-            value = getter()
-            if isinstance(value, str) and value in svg_colours:
-                setter(svg_colours[value])
+            setter = getattr(artist, f"set_{name}", None)
+            getter = getattr(artist, f"get_{name}", None)
+            if setter is not None and getter is not None:
+                painted = _painted(getter())
+                if painted is not None:
+                    setter(painted)
     with mpl.rc_context(_SETTINGS):
         FigureCanvasAgg(figure)
         out = io.BytesIO()
         figure.savefig(out, format="png", dpi=dpi, facecolor="white")
     return out.getvalue()
+
+
+def _painted(value: Any) -> Any:
+    """Return a colour, or an array of them, with placeholders replaced; None where there is none among them."""
+    try:
+        colours = to_rgba_array(value).copy()
+    except (ValueError, TypeError):  # "none", "face", or no colour at all
+        return None
+    found = False
+    for placeholder, hue in _LIGHT.items():
+        same = np.isclose(colours[:, :3], to_rgb(placeholder), atol=1e-6).all(axis=1)
+        colours[same, :3] = to_rgb(hue)
+        found = found or bool(same.any())
+    if not found:
+        return None
+    return colours if colours.shape[0] > 1 else tuple(colours[0])
 
 
 def bare(axes: Axes, *, grid: Literal["x", "y", "both", ""] = "y") -> None:

@@ -9,7 +9,7 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from tapebook.kernels.timeline import bin_start
+from tapebook.kernels.intervals import bin_start
 from tapebook.report import words
 from tapebook.report.axes import price_steps
 from tapebook.report.depth_map import DepthMap
@@ -32,7 +32,7 @@ _BUBBLE_BUY, _BUBBLE_SELL = "#66c2ff", "#ff9a4d"
 def spread_shares(held_ns: NDArray[np.int64], bars_max: int = 24) -> list[tuple[float, float, float]]:
     """Return (from, to, share of time) by spread in ticks: tick by tick where that is enough, else in growing steps.
 
-    >>> held = np.zeros(2048, np.int64)
+    >>> held = np.zeros(1888, np.int64)
     >>> held[[1, 2]] = 3, 1
     >>> spread_shares(held)
     [(1, 2, 0.75), (2, 3, 0.25)]

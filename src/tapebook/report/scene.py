@@ -15,6 +15,7 @@ from tapebook.report.axes import TimeAxis
 
 __all__ = ["Scene", "filled", "make_scene"]
 
+_ABSURD: Final = 8.0  # times the usual print: what lies beyond is not shown
 _REACH_MAX: Final = 3.0  # times the common range: mids further out are not shown
 
 
@@ -104,6 +105,8 @@ class Scene:
         mids = mids[np.isfinite(mids)]
         prints = np.concatenate([self.price("low"), self.price("high")])
         prints = prints[np.isfinite(prints)]
+        usual = abs(float(np.median(prints))) if prints.size else 0.0
+        prints = prints[np.abs(prints) <= _ABSURD * usual] if usual else prints
         if not mids.size:
             return (float(prints.min()), float(prints.max())) if prints.size else (0.0, 1.0)
         common = np.concatenate([np.quantile(mids, [0.01, 0.99]), prints])

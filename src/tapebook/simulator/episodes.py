@@ -65,7 +65,7 @@ class FlashCrash(Episode, frozen=True, kw_only=True):
     depth_share, band_ticks
         Share of the orders within so many ticks (0: as fits the preset) of the touch that is left during the fall.
     aggressors_per_s, lots
-        The sellers sent: how many a second, and lots on top of an ordinary size (0: as fits the preset).
+        The sellers sent: how many a second, and lots on top of an ordinary size; 0: as fits the preset.
     """
 
     name: ClassVar[str] = "flash_crash"
@@ -79,7 +79,7 @@ class FlashCrash(Episode, frozen=True, kw_only=True):
     recovered_share: float = 0.8
     depth_share: float = 0.15
     band_ticks: int = 0
-    aggressors_per_s: float = 40.0
+    aggressors_per_s: float = 0.0
     lots: int = 0
 
     def meaning(self) -> str:
@@ -269,7 +269,7 @@ class WashTrades(Episode, frozen=True, kw_only=True):
     Attributes
     ----------
     round_trips
-        Pairs of a sale and a purchase.
+        Pairs of a sale and a purchase; fewer where the spread does not open often enough.
     lots
         Of each trade (0: as fits the preset).
     duration_s
@@ -286,7 +286,7 @@ class WashTrades(Episode, frozen=True, kw_only=True):
 
     def meaning(self) -> str:
         """Return one line that says what happens."""
-        return f"{self.round_trips} pairs of a sale and a purchase of {self.lots} lots at one price, quotes unchanged"
+        return f"up to {self.round_trips} sales, each bought back: {self.lots} lots at one price, quotes unchanged"
 
     def span_s(self) -> float:
         """Return the longest time that it takes."""

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tapebook.kernels import sim_episodes as script
+from tapebook.kernels import sim_plan as script
 from tapebook.kernels.sim_state import EPISODE, HELD, NONE
 from tapebook.market.errors import ConfigurationError
 from tapebook.simulator.episodes import (
@@ -111,6 +111,7 @@ def fitted(episode: Episode, preset: Preset) -> Episode:
             "ticks": episode.ticks or max(float(round(45 * vol * episode.fall_s**0.5)), 20.0),
             "lots": episode.lots or _quantile(sizes.aggressors, 0.9),
             "band_ticks": episode.band_ticks or band,
+            "aggressors_per_s": episode.aggressors_per_s or 4 * preset.flow.aggressors_per_s,
         }
     elif isinstance(episode, LiquidityEvaporation):
         change = {"band_ticks": episode.band_ticks or band}

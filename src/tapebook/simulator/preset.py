@@ -18,12 +18,9 @@ What the numbers mean in the model stands in docs/simulator.md; the presets them
 
 from __future__ import annotations
 
-import datetime as dt
 import math
-import tomllib
 from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import msgspec
@@ -32,7 +29,7 @@ from tapebook.market.errors import ConfigurationError
 from tapebook.market.events import PRICE_SCALE
 from tapebook.market.instruments import Instrument
 
-__all__ = ["Flow", "Hours", "Latency", "Preset", "PriceLaw", "Queues", "Signs", "Sizes", "load_preset"]
+__all__ = ["Flow", "Hours", "Latency", "Preset", "PriceLaw", "Queues", "Signs", "Sizes"]
 
 Knots: TypeAlias = tuple[tuple[float, float], ...]
 """A quantile law of sizes: (probability, lots), both rising, from probability 0 to 1; log lots are linear between."""
@@ -322,41 +319,3 @@ def _numbers(told: Any, path: str = "") -> Iterator[tuple[str, float]]:
 def _rising(knots: Knots) -> bool:
     p, lots = [k[0] for k in knots], [k[1] for k in knots]
     return len(knots) >= 2 and p[0] == 0 and p[-1] == 1 and p == sorted(p) and lots == sorted(lots) and lots[0] >= 1
-
-
-def load_preset(path: Path) -> Preset:
-    """Read a preset from TOML: a ``base`` to start from, and what differs (or everything, without a base).
-
-    Raises
-    ------
-    ConfigurationError
-        If the file cannot be read as one, with the field that is wrong.
-    """
-    from tapebook.simulator.presets import preset
-
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError("no such preset file", found=str(error.strerror), where=str(path)) from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError("a preset file must be UTF-8", found=str(error), where=str(path)) from error
-    try:
-        told = tomllib.loads(text)
-        base = told.pop("base", None)
-        if base is not None:
-            told = _merge(msgspec.to_builtins(preset(str(base)), builtin_types=(dt.date, Decimal)), told)
-        return msgspec.convert(told, Preset, strict=False)
-    except (msgspec.ValidationError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationError("bad preset", found=str(error), where=str(path)) from error
-    except ConfigurationError as error:
-        error.where = error.where or str(path)
-        raise
-
-
-def _merge(base: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with what ``told`` says in its place, table by table."""
-    merged = dict(base)
-    for name, value in told.items():
-        known = merged.get(name)
-        merged[name] = _merge(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
-    return merged

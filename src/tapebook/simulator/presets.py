@@ -1,8 +1,9 @@
 """The markets that come with the simulator. How close they are to recordings stands in docs/simulator.md.
 
-``es`` and ``nq`` are a quiet and a lively index future in regular hours, ``btc`` a perpetual with a tick that is small
-beside its moves. Rates, clustering and size laws start from recordings (aggregates only); queue lengths of ``es`` are
-those of regular hours, which no recording at hand covers, and are told apart in the document.
+``es`` and ``nq`` are a calm and a lively index future in regular hours, ``es-thin`` is ES on a holiday night, ``btc`` a
+perpetual with a tick that is small beside its moves. Rates, clustering, size laws and the dynamics of the touch start
+from recordings (aggregates only): ``es-thin`` stands for one of them in every number, ``es`` has the same dynamics with
+the queues and the activity of regular hours, which no recording at hand covers.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
+from msgspec.structs import replace
+
 from tapebook.market.errors import ConfigurationError
 from tapebook.market.instruments import Instrument
 from tapebook.simulator.preset import Flow, Hours, Latency, Preset, PriceLaw, Queues, Signs, Sizes
 
-__all__ = ["BTC", "ES", "NQ", "PRESETS", "preset"]
+__all__ = ["BTC", "ES", "ES_THIN", "NQ", "PRESETS", "preset"]
 
 _TAU_S: Final = (0.0001, 0.001, 0.01, 0.15, 4.0)
 
@@ -88,6 +91,19 @@ ES: Final = Preset(
         follow_share=0.02,
     ),
     latency=Latency(least_us=80.0, jitter_us=30.0, jitter_sigma=0.9),
+)
+
+ES_THIN: Final = replace(
+    ES,
+    name="es-thin",
+    meaning="E-mini S&P 500 future on a holiday night: one-tick spread, some thirty lots at the touch",
+    hours=Hours(),
+    flow=replace(ES.flow, aggressors_per_s=0.9, changes_per_s=15.0, moves_per_s=0.2),
+    queues=replace(ES.queues, near_orders=(15, 22, 24, 25, 25, 24, 24, 24, 24, 24), deep_orders=24, gap_boost=2.0),
+    sizes=replace(
+        ES.sizes, orders=((0, 1), (0.72, 1), (0.82, 2), (0.90, 3.5), (0.95, 5), (0.98, 12), (0.99, 16), (1, 80))
+    ),
+    price=replace(ES.price, vol_ticks=0.23, pull_queue=1.4),
 )
 
 NQ: Final = Preset(
@@ -231,7 +247,7 @@ BTC: Final = Preset(
     latency=Latency(least_us=4000.0, jitter_us=1500.0, jitter_sigma=0.6, line_ns=2000),
 )
 
-PRESETS: Final = {p.name: p for p in (ES, NQ, BTC)}
+PRESETS: Final = {p.name: p for p in (ES, ES_THIN, NQ, BTC)}
 """The presets by name."""
 
 

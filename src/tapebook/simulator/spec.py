@@ -15,7 +15,8 @@ from typing import Any, Final
 import msgspec
 
 from tapebook.market.errors import ConfigurationError
-from tapebook.simulator.preset import Preset, load_preset
+from tapebook.simulator.preset import Preset
+from tapebook.simulator.preset_file import load_preset
 from tapebook.simulator.presets import preset
 from tapebook.simulator.tape import SimulatedTape, simulate
 

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tapebook.kernels.sim_episodes import NEVER_NS
+from tapebook.kernels.sim_plan import NEVER_NS
 from tapebook.kernels.sim_state import LEVEL, NONE, ORDER, PARAMS, ROOM, STALE, STATE, World
 from tapebook.market.errors import ConfigurationError
 from tapebook.market.events import EVENT, PRICE_SCALE
