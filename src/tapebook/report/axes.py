@@ -31,7 +31,7 @@ class TimeAxis:
     Parameters
     ----------
     starts_ns, ends_ns
-        Stretches in which something happened, in order.
+        Stretches in which something happened.
     zone
         Of the labels.
 
@@ -45,13 +45,17 @@ class TimeAxis:
 
     def __init__(self, starts_ns: NDArray[np.int64], ends_ns: NDArray[np.int64], zone: ZoneInfo) -> None:
         self.zone = zone
-        pauses = np.maximum(starts_ns[1:] - ends_ns[:-1], 0)
-        active_s = float((ends_ns - starts_ns).sum()) / 1e9
+        # Damaged stamps make rows that go back, and differences that leave int64.
+        order = np.argsort(starts_ns, kind="stable")
+        starts_ns = starts_ns[order]
+        ends_ns = np.maximum.accumulate(np.maximum(ends_ns[order], starts_ns))
+        pauses = np.maximum(starts_ns[1:].astype(np.float64) - ends_ns[:-1], 0)
+        active_s = float(_lengths_s(starts_ns, ends_ns).sum())
         leap_ns = min(max(_LEAP_S_MIN, _LEAP_SHARE * active_s), _LEAP_S_MAX) * 1e9
         cut = np.flatnonzero(pauses > leap_ns)
         self._from_ns = np.concatenate([starts_ns[:1], starts_ns[cut + 1]])
         self._to_ns = np.concatenate([ends_ns[cut], ends_ns[-1:]])
-        lengths = (self._to_ns - self._from_ns) / 1e9
+        lengths = _lengths_s(self._from_ns, self._to_ns)
         self._from_s = np.concatenate([[0.0], np.cumsum(lengths)[:-1]])
         self.length_s = float(lengths.sum())
         self.leaps_s: list[float] = self._from_s[1:].tolist()
@@ -119,6 +123,13 @@ class TimeAxis:
         every = -(-len(days) // n_about)
         shown = days[::every]
         return [p for p, _ in shown], [label for _, label in shown]
+
+
+def _lengths_s(starts_ns: NDArray[np.int64], ends_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+    lengths: NDArray[np.float64] = (ends_ns.astype(np.float64) - starts_ns.astype(np.float64)) / 1e9
+    exact = lengths < 1e9
+    lengths[exact] = (ends_ns[exact] - starts_ns[exact]) / 1e9
+    return lengths
 
 
 def _clock(ts_ns: int, local: dt.datetime, step_s: float) -> str:
