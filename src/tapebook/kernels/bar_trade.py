@@ -45,6 +45,7 @@ from tapebook.kernels.bar_state import (
     TRADES,
     VOLUME_SUM,
 )
+from tapebook.kernels.bits import wrapping_product
 from tapebook.market.events import MISSING
 
 _HASH = 0x9E3779B97F4A7C15
@@ -73,7 +74,7 @@ def find_cell(table: NDArray[np.void], price: int) -> int:
     """Return the place of a price in the hash table, or of the free place where it belongs."""
     mask = np.uint64(table.size - 1)
     prices = table["price"]
-    slot = (np.uint64(price) * np.uint64(_HASH)) >> np.uint64(32) & mask
+    slot = wrapping_product(np.uint64(price), np.uint64(_HASH)) >> np.uint64(32) & mask
     while prices[slot] != MISSING and prices[slot] != price:
         slot = (slot + np.uint64(1)) & mask
     return np.int64(slot)

@@ -1,5 +1,6 @@
-"""The highest set bit of a 64-bit mask: how a page of 64 price levels finds its best one.
+"""What numba has no name for: the highest set bit of a mask, and a product that wraps.
 
+The highest bit is how a page of 64 price levels finds its best one.
 Masks are int64 (bit 63 is the sign bit), because numba turns ``uint64 + int64`` into a float. Compiled, this is one
 machine instruction (``lzcnt``); numba has no name for it, hence the intrinsic. Uncompiled, it is ``int.bit_length``.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic, overload
@@ -42,3 +44,22 @@ def _compiled(mask: Any) -> Any:  # noqa: ARG001 - numba's protocol for overload
 
 
 overload(highest_bit)(_compiled)
+
+
+def wrapping_product(a: Any, b: Any) -> np.uint64:
+    """Return the low 64 bits of the product of two uint64: what a hash wants, and numpy's scalars warn about.
+
+    >>> int(wrapping_product(np.uint64(1 << 63), np.uint64(3))) == 1 << 63
+    True
+    """
+    return np.uint64((int(a) * int(b)) & _ALL_BITS)
+
+
+def _product_compiled(a: Any, b: Any) -> Any:  # noqa: ARG001 - numba's protocol for overloads
+    def wrapping_product_64(a: Any, b: Any) -> Any:
+        return np.uint64(a) * np.uint64(b)
+
+    return wrapping_product_64
+
+
+overload(wrapping_product)(_product_compiled)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tapebook.kernels import kernel
+from tapebook.kernels.bits import wrapping_product
 from tapebook.market.events import MISSING, Events, Flag, Kind
 
 CHECKS: Final = (
@@ -202,7 +203,7 @@ def observe(
         if s != _MISSING and not flag & _SNAPSHOT:
             h = np.uint64(_MIX)
             for w in range(8):
-                h = (h ^ words[i, w]) * np.uint64(_MIX)
+                h = wrapping_product(h ^ words[i, w], _MIX)
                 h ^= h >> np.uint64(29)
             slot = h & mask
             if hashes[slot] == h:

@@ -97,6 +97,7 @@ def parse_decimals(
             while places > 0 and code == OK:
                 if value > 922337203685477579:
                     code = TOO_LARGE
+                    break
                 value = value * 10
                 places -= 1
             while places < 0 and code == OK:  # digits before the point that an exponent moved behind the scale
