@@ -18,7 +18,10 @@ __all__ = ["COLUMNS", "Ofi", "make"]
 COLUMNS = (
     Column("ts_ns", "ns", "clock of the event that changed the touch"),
     Column(
-        "ofi_lots", "lots", "flow into the bid and out of the ask, less the opposite; NaN where nothing precedes it"
+        "ofi_lots",
+        "lots",
+        "flow into the bid and out of the ask, less the opposite; NaN where nothing precedes it",
+        flow=True,
     ),
 )
 

@@ -44,23 +44,41 @@ class Operator(Protocol):
 
 @dataclass(frozen=True)
 class Column:
-    """What a column of rows means."""
+    """What a column of rows means.
+
+    Attributes
+    ----------
+    flow
+        Whether it counts what happened since the row before (lots of order flow), so that rows put together add up;
+        else it tells how things stand, and the last row holds.
+    """
 
     name: str
     unit: str
     meaning: str
+    flow: bool = False
 
 
 @dataclass(frozen=True)
 class Registered:
-    """An operator as the registry knows it."""
+    """An operator as the registry knows it.
+
+    Attributes
+    ----------
+    make
+        Makes the operator from an instrument and its id on the tape; further parameters are named and have defaults.
+    needs, also_needs
+        What a tape must hold, of "trades", "quotes", "levels", "orders": any one of ``needs`` and any one of
+        ``also_needs``, each where it names something.
+    home
+        The module that registered it.
+    """
 
     name: str
-    make: Callable[[Instrument, int], Operator]  # instrument and its id on the tape, default parameters
+    make: Callable[..., Operator]
     columns: tuple[Column, ...]
-    needs: frozenset[str] = field(
-        default_factory=frozenset
-    )  # of {"trades", "quotes", "levels", "orders"}; any one will do
+    needs: frozenset[str] = field(default_factory=frozenset)
+    also_needs: frozenset[str] = field(default_factory=frozenset)
     home: str = ""
 
 
@@ -69,10 +87,11 @@ _REGISTRY: dict[str, Registered] = {}
 
 def register(
     name: str,
-    make: Callable[[Instrument, int], Operator],
+    make: Callable[..., Operator],
     *,
     columns: tuple[Column, ...],
     needs: frozenset[str] = frozenset(),
+    also_needs: frozenset[str] = frozenset(),
 ) -> Registered:
     """Enrol an operator under ``name``: the command line finds it, and the laws are tested on it.
 
@@ -87,7 +106,7 @@ def register(
         raise ConfigurationError(
             "operator name taken", expected="a free name", found=name, where=f"{known.home}, {home}"
         )
-    entry = Registered(name, make, columns, needs, home)
+    entry = Registered(name, make, columns, needs, also_needs, home)
     _REGISTRY[name] = entry
     return entry
 
