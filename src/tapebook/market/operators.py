@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from tapebook.market.errors import ConfigurationError, OperatorError
 from tapebook.market.events import Events
-from tapebook.market.instruments import Instrument
 
 Rows: TypeAlias = dict[str, NDArray[Any]]
 """Equally long columns. ``ts_ns`` (int64, required) stamps each row with the clock of the event that made it
