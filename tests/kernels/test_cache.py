@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,9 @@ def test_an_edited_inner_kernel_changes_the_outer_one(tmp_path: Path) -> None:
     source = Path(kernels.__file__)
     shutil.copy(source.parent.parent / "__init__.py", copy)
     shutil.copy(source, copy / "kernels")
+    (copy / "market").mkdir()
+    (copy / "market" / "__init__.py").touch()
+    shutil.copy(source.parent.parent / "market" / "cache.py", copy / "market")
     (copy / "kernels" / "outer_probe.py").write_text(OUTER)
     inner = copy / "kernels" / "inner_probe.py"
     inner.write_text(INNER.format(add=1))
@@ -41,12 +45,29 @@ def test_an_edited_inner_kernel_changes_the_outer_one(tmp_path: Path) -> None:
     assert run(tmp_path / "src", cache) == "20"
     inner.write_text(INNER.format(add=5))
     assert run(tmp_path / "src", cache) == "60"
-    assert len(list((cache / "kernels").iterdir())) == 2
+    names = sorted(folder.name.partition("-")[0] for folder in (cache / "kernels").iterdir())
+    assert names == ["inner_probe", "inner_probe", "outer_probe", "outer_probe"]
 
 
-def test_any_edit_of_a_kernel_source_changes_the_hash(tmp_path: Path) -> None:
-    (tmp_path / "a.py").write_text("x = 1\n")
-    before = kernels.source_hash(tmp_path)
-    assert kernels.source_hash(tmp_path) == before
-    (tmp_path / "a.py").write_text("x = 2\n")
-    assert kernels.source_hash(tmp_path) != before
+def test_an_edit_changes_the_hash_of_what_it_reaches_and_of_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = {"word": "X = 1\n", "low": "from probe_word import X\n", "high": "import probe_low\n", "apart": "\n"}
+    for name, text in sources.items():
+        (tmp_path / f"tapebook_probe_{name}.py").write_text(text.replace("probe_", "tapebook_probe_"))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(kernels, "_is_ours", lambda name, _: name.startswith("tapebook_probe_"))
+
+    def hashes() -> dict[str, str]:
+        kernels.source_hash.cache_clear()
+        kernels._imports.cache_clear()
+        return {name: kernels.source_hash(f"tapebook_probe_{name}") for name in sources}
+
+    for name in sources:
+        import_module(f"tapebook_probe_{name}")
+    before = hashes()
+    assert len(set(before.values())) == 4
+    assert hashes() == before
+    (tmp_path / "tapebook_probe_word.py").write_text("X = 2\n")
+    after = hashes()
+    assert {name for name in sources if after[name] != before[name]} == {"word", "low", "high"}
