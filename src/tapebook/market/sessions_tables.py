@@ -32,6 +32,7 @@ from tapebook.market.errors import ConfigurationError
 from tapebook.market.events import MISSING
 from tapebook.market.sessions import SessionCalendar, SessionTable
 from tapebook.market.sessions_cme import GROUPS, at, rows
+from tapebook.market.sessions_kept import kept_table
 
 FIRST: Final = dt.date(2006, 1, 1)
 LAST: Final = dt.date(2030, 12, 31)
@@ -213,7 +214,8 @@ def build(name: str) -> SessionCalendar:
         raise ConfigurationError(
             "no such session calendar", expected=f"one of {', '.join(sorted(NAMES))}", found=repr(name)
         )
-    table = _BUILDERS[name](name)
     if name == "24-7":
+        table = _always(name)
         return SessionCalendar(name, table, table.dates[0].item(), table.dates[-1].item())
+    table = kept_table(name, lambda: _BUILDERS[name](name))
     return SessionCalendar(name, table, FIRST, LAST)
