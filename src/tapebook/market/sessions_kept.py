@@ -51,8 +51,8 @@ def kept_table(name: str, make: Callable[[], SessionTable]) -> SessionTable:
         path.parent.mkdir(parents=True, exist_ok=True)
         number, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
         made: dict[str, Any] = {field.name: np.asarray(getattr(table, field.name)) for field in fields(SessionTable)}
-        with os.fdopen(number, "wb") as file:
-            np.savez(file, **made)
+        with os.fdopen(number, "wb") as out:
+            np.savez(out, **made)
         Path(part).replace(path)
     return table
 
