@@ -61,4 +61,5 @@ def show(rows: list[dict[str, Any]]) -> None:
             (f"{peer:,.4g}" if peer < 1e4 else f"{peer:,.0f}") if peer is not None else "",
             f"{ratio:.2f}" if ratio is not None else "",
         )
-    Console().print(table)
+    console = Console()
+    console.print(table, width=None if console.is_terminal else 160)
