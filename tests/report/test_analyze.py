@@ -168,8 +168,8 @@ def test_a_tape_of_trades_says_what_is_missing_and_why(tmp_path: Path) -> None:
     events, _ = random_history(1, 400)
     analysis = analyze(tape_of(events[events["kind"] == Kind.TRADE]), tmp_path)
     html = check(analysis)
-    assert set(analysis.document["missing"]) == {"spread", "cost", "depth", "flow", "imbalance"}
-    assert html.count("Not shown: this tape holds trades only") == 4
+    assert set(analysis.document["missing"]) == {"spread", "cost", "depth", "flow", "imbalance", "impact"}
+    assert html.count("Not shown: this tape holds trades only") == 5
     assert "Trades by time and price" in html
     assert analysis.document["spreads"]["quoted"]["mean_by_time"] is None
 

@@ -230,11 +230,55 @@ class _Teller:
             f"{words.significant(t['rmse_mid'])}: {nearer}."
         )
 
+    def impact(self) -> str:
+        tape = self.document["tape"]
+        tick = float(self.instrument.tick) or 1.0
+        unit = "ticks" if self.instrument.tick_e9 else self.instrument.currency
+        rows = [row for row in tape["response"] if row["lag_prints"] in (1, 10, 100)]
+        told = [
+            f"{words.significant(row['move'] / tick, 2, sign=True)} {unit} by the {_ordinal(row['lag_prints'])} print"
+            for row in rows
+        ]
+        text = f"The mid moved with the aggressor of a print: {', '.join(told)} after it"
+        sizes = tape["impact_by_size"]
+        if len(sizes) > 1:
+            least, most = sizes[0], sizes[-1]
+            ratio = most["move"] / least["move"] if least["move"] > 0 else float("nan")
+            if ratio > 0:
+                text += (
+                    f". {tape['impact_lag_prints']} prints on, prints of {self._between(most)} had moved it "
+                    f"{words.significant(ratio, 2)} times as far as those of {self._between(least)}"
+                )
+        return text + ". Prints come in runs, so a response is not the effect of one trade alone."
+
+    def signature(self) -> str:
+        tape = self.document["tape"]
+        rows = tape["signature"]
+        first, last = rows[0], rows[-1]
+        text = "Volatility a print"
+        if first["price_per_print"] and last["price_per_print"]:
+            ratio = first["price_per_print"] / last["price_per_print"]
+            text += (
+                f" seen between neighbouring prints is {words.significant(ratio, 2)} times that seen over "
+                f"{words.count(last['lag_prints'])} of them: what is more than 1 is bounce between bid and ask"
+            )
+        signs = [row for row in tape["sign_memory"] if row["lag_prints"] in (1, 10, 100)]
+        if signs:
+            told = ", ".join(
+                f"{words.significant(row['correlation'], 2, sign=True)} at {row['lag_prints']}" for row in signs
+            )
+            text += f". Sides of prints are correlated with those before: {told}"
+        return text + "."
+
     def _price(self, value: float | None, extra: int = 0, *, sign: bool = False) -> str:
         return words.price(value, self.instrument, extra=extra, sign=sign)
 
     def _quantity(self, value: float | None, *, sign: bool = False) -> str:
         return words.quantity(value, self.instrument, sign=sign)
+
+    def _between(self, row: dict[str, Any]) -> str:
+        low, high = (self._quantity(row[f"quantity_{end}"]) for end in ("from", "to"))
+        return low if low == high else f"{low} to {high}"
 
     def _mean(self, value: float) -> str:
         return words.significant(value) if value < 1000 else words.number(value)
@@ -242,3 +286,7 @@ class _Teller:
 
 def _in_ticks(value: float | None) -> str:
     return f" ({words.ticks(value)})" if value is not None else ""
+
+
+def _ordinal(n: int) -> str:
+    return "next" if n == 1 else f"{n}th"

@@ -25,6 +25,7 @@ from tapebook.report.forecast import Forecast
 from tapebook.report.intervals import Intervals, Timeline
 from tapebook.report.spreads import SpreadStats
 from tapebook.report.tables import Tables, second_columns
+from tapebook.report.tape_curves import TapeCurves
 
 __all__ = ["SECOND_NS", "Collector", "join"]
 
@@ -74,6 +75,7 @@ class Collector:
         self.spreads = SpreadStats()
         self.flow = {seconds: FlowFit(seconds) for seconds in (1, 10, 60)}
         self.forecast = Forecast()
+        self.curves = TapeCurves()
         self.sessions: list[dict[str, Any]] = []
         self.by_kind = np.zeros(max(Kind) + 1, np.int64)
         self.side_sources = np.zeros(max(SideSource) + 1, np.int64)
@@ -199,6 +201,7 @@ class Collector:
         clock_ns = view.clock_ns[at]
         timed = clock_ns != MISSING
         self.depth_map.trade(clock_ns[timed], price[timed], lots[timed], side[timed])
+        self.curves.see(trades, view.bid_px[at], view.ask_px[at], view.trading[at], view.session[at])
         i = int(np.argmax(lots))
         if self.largest is None or lots[i] > self.largest[0]:
             self.largest = (int(lots[i]), int(clock_ns[i]), int(price[i]), int(side[i]))

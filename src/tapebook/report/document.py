@@ -28,6 +28,7 @@ __all__ = ["REPORT_SCHEMA", "clean", "instrument_part", "price_part", "source_pa
 REPORT_SCHEMA: Final = 1
 """Version of report.json: raised when a field changes its meaning or goes; new fields may come without."""
 
+_CURVE_MIN: Final = 4  # points of a curve by lag
 _SECONDS_MIN: Final = 30  # rows of one second that a statement about the next seconds needs
 
 
@@ -57,6 +58,7 @@ def tape_document(
         "flow": _flow(collector),
         "touch": _touch(collector),
         "profile": _profile(profile, collector),
+        "tape": collector.curves.document(float(instrument.lot)),
         "quality": dict(quality),
     }
     document["missing"] = _missing(document, collector)
@@ -279,15 +281,20 @@ def _missing(document: Mapping[str, Any], c: Collector) -> dict[str, str]:
     no_trades = "this tape holds no trades"
     never = "the tape never shows a bid below an ask while the market trades"
     if not has_book:
-        missing |= dict.fromkeys(("spread", "cost", "depth", "flow", "imbalance"), no_book)
+        missing |= dict.fromkeys(("spread", "cost", "depth", "flow", "imbalance", "impact"), no_book)
     elif not quoted_s:
-        missing |= dict.fromkeys(("spread", "cost", "flow", "imbalance"), never)
+        missing |= dict.fromkeys(("spread", "cost", "flow", "imbalance", "impact"), never)
     if not trades:
-        missing |= dict.fromkeys(("cost", "delta", "profile"), no_trades)
+        missing |= dict.fromkeys(("cost", "delta", "profile", "impact", "signature"), no_trades)
     elif not c.n_bought + c.n_sold:
-        missing |= dict.fromkeys(("cost", "delta"), "no trade of this tape says who the aggressor was")
+        missing |= dict.fromkeys(("cost", "delta", "impact"), "no trade of this tape says who the aggressor was")
     if "cost" not in missing and not document["spreads"]["effective"]["prints_defined"]:
         missing["cost"] = "no trade with a known aggressor met a two-sided quote"
+    few = "too few trades: a hundred pairs are needed"
+    if "impact" not in missing and len(document["tape"]["response"]) < _CURVE_MIN:
+        missing["impact"] = few
+    if "signature" not in missing and len(document["tape"]["signature"]) < _CURVE_MIN:
+        missing["signature"] = few
     if "depth" not in missing and c.levels_max < 2:
         missing["depth"] = "this tape holds the best bid and ask only, no depth behind them"
     whole = c.seconds.whole[0]

@@ -27,6 +27,8 @@ SECTIONS: Final[Mapping[str, str]] = {
     "cost": "What trading cost",
     "flow": "Order flow and price",
     "imbalance": "Imbalance and what followed",
+    "impact": "What a trade moves",
+    "signature": "Volatility by scale, and the memory of the tape",
 }
 """Sections with a picture, in the order of the page."""
 

@@ -11,6 +11,7 @@ from tapebook.report.collect import Collector
 from tapebook.report.page import SECTIONS
 from tapebook.report.paint import to_svg
 from tapebook.report.plots_book import cost_picture, heatmap_picture, spread_picture
+from tapebook.report.plots_curves import impact_picture, signature_picture
 from tapebook.report.plots_flow import flow_picture, frame, imbalance_picture
 from tapebook.report.plots_price import delta_picture, grouped, price_picture, profile_picture
 from tapebook.report.scene import Scene
@@ -67,5 +68,9 @@ def figures(scene: Scene, collector: Collector, document: Document) -> tuple[dic
         ahead = document["touch"]["ahead_s"]
         label = f"mean move in {ahead} s, {in_ticks}"
         found["imbalance"] = imbalance_picture(collector.forecast.by_imbalance(), unit, label)
+    if "impact" not in missing:
+        found["impact"] = impact_picture(document["tape"], unit, in_ticks)
+    if "signature" not in missing:
+        found["signature"] = signature_picture(document["tape"], unit, in_ticks)
     about["pictures"] = list(found)
     return found, about
