@@ -260,8 +260,9 @@ class _Teller:
             ratio = first["price_per_print"] / last["price_per_print"]
             text += (
                 f" seen between neighbouring prints is {words.significant(ratio, 2)} times that seen over "
-                f"{words.count(last['lag_prints'])} of them: what is more than 1 is bounce between bid and ask"
+                f"{words.count(last['lag_prints'])} of them"
             )
+            text += ": more than 1 is bounce between bid and ask" if ratio > 1 else ": less than 1, moves go on"
         signs = [row for row in tape["sign_memory"] if row["lag_prints"] in (1, 10, 100)]
         if signs:
             told = ", ".join(

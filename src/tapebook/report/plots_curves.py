@@ -27,7 +27,7 @@ def impact_picture(tape: Mapping[str, Any], unit: float, in_ticks: str) -> Figur
         moves = [row["move"] / unit for row in response]
         left.plot([row["lag_prints"] for row in response], moves, color=BUY, marker="o", markersize=3.5)
         left.set_ylim(*_reach(moves))
-        left.set_ylabel(f"move of the mid with the aggressor, {in_ticks}")
+        left.set_ylabel(f"mid with the aggressor, {in_ticks}")
         _by_lag(left)
         right.plot(
             [row["quantity_from"] for row in sizes],

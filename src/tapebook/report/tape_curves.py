@@ -69,7 +69,7 @@ class TapeCurves:
         )
 
     def document(self, lot: float = 1.0) -> dict[str, Any]:
-        """Return the curves, in the quoted currency and units of ``lot``; what rests on fewer than 100 pairs is left out."""
+        """Return the curves, in the quoted currency and units of ``lot``, where they rest on 100 pairs at least."""
         lags = self._lags.astype(np.float64)
         price = np.sqrt(_mean(self._sums, kernel.PRICE_SQUARES, kernel.PRICE_N) / lags) / PRICE_SCALE
         mid = np.sqrt(_mean(self._sums, kernel.MID_SQUARES, kernel.MID_N) / lags) / PRICE_SCALE
