@@ -29,6 +29,7 @@ COMMANDS: Final[tuple[str, ...]] = (
     "sql",
     "book",
     "bars",
+    "features",
     "hawkes",
     "simulate",
     "instruments",

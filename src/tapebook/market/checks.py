@@ -82,3 +82,34 @@ def check_untouched(make: Callable[[], Operator], events: Events) -> None:
     frozen.setflags(write=False)
     make().advance(frozen)
     assert frozen.tobytes() == events.tobytes(), "an operator changed its input"
+
+
+def check_all(
+    make: Callable[[], Operator], events: Events, *, changed: Events | None = None, cuts: int = 8, seed: int = 1
+) -> None:
+    """Put an operator through every law on one tape: what the author of a new one calls in a test.
+
+    Parameters
+    ----------
+    make
+        Makes the operator anew each time.
+    events
+        The tape; some hundred events are enough, with trades, quotes and messages of several records among them.
+    changed
+        A future that might have come instead; by default these events backwards.
+    cuts, seed
+        How many random places to cut at, and from which seed.
+
+    Raises
+    ------
+    AssertionError
+        With the law that is broken and the first difference.
+    """
+    places = np.random.default_rng(seed).integers(0, events.size + 1, cuts).tolist()
+    other = events[::-1][:200] if changed is None else changed
+    check_untouched(make, events)
+    check_chunks(make, events, places)
+    check_chunks(make, events[:50], list(range(50)))  # event by event, as live
+    for cut in places[:3]:
+        check_restart(make, events, cut)
+        check_causality(make, events, cut, other)

@@ -14,9 +14,15 @@
     │   ├── MalformedRecord
     │   ├── TruncatedFile
     │   └── SequenceGap
-    └── StoreError                the lake or a database
-        ├── SchemaMismatch
-        └── StoreCorrupted
+    ├── StoreError                the lake or a database
+    │   ├── SchemaMismatch
+    │   └── StoreCorrupted
+    └── VenueError                a live venue did not do what was asked
+        ├── VenueRefused          it understood, and said no
+        │   └── VenueDenied       … to who is asking: user name, key, token, permission
+        ├── VenueThrottled        too many requests
+        ├── VenueUnreachable      no connection, no answer in time, or an outage: the outcome is unknown
+        └── VenueProtocolError    what came is not the protocol
 
 A message says what was expected, what came, where, and what to do; the same four stand as attributes, so that a
 caller branches on types and attributes and never on words.
@@ -121,3 +127,27 @@ class SchemaMismatch(StoreError):  # noqa: N818 - as UnknownInstrument
 
 class StoreCorrupted(StoreError):  # noqa: N818 - as UnknownInstrument
     """Stored data fail their own checks."""
+
+
+class VenueError(TickDataError):
+    """A live venue did not do what was asked."""
+
+
+class VenueRefused(VenueError):  # noqa: N818 - as UnknownInstrument
+    """The venue understood the request and refused it."""
+
+
+class VenueDenied(VenueRefused):  # noqa: N818 - as UnknownInstrument
+    """The venue does not accept who is asking: user name, key, token, permission or agreement."""
+
+
+class VenueThrottled(VenueError):  # noqa: N818 - as UnknownInstrument
+    """More was asked of the venue than its rate limits allow."""
+
+
+class VenueUnreachable(VenueError):  # noqa: N818 - as UnknownInstrument
+    """No connection, no answer in time, or an outage: what became of the request is unknown."""
+
+
+class VenueProtocolError(VenueError):
+    """What the venue sent is not its protocol."""

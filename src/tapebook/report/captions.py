@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
+from statistics import median
 from typing import Any, Final, NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -230,6 +232,30 @@ class _Teller:
             f"{words.significant(t['rmse_mid'])}: {nearer}."
         )
 
+    def activity(self) -> str:
+        over, toxicity = self.document["over_time"], self.document["toxicity"]
+        told = []
+        volatility = _known(over["realised_volatility_bp"])
+        if volatility:
+            told.append(
+                "Realised volatility of the mid over the last five minutes: "
+                f"{words.significant(median(volatility))} bp per \u221as at the median, "
+                f"{words.significant(max(volatility))} at most"
+            )
+        if _known(over["hawkes_buy_per_s"]):
+            told.append(
+                "Intensities are those of a Hawkes process with a half-life of 2 s and a branching ratio of 0.6, "
+                "assumed and not fitted (tapebook hawkes fits)"
+            )
+        if toxicity["vpin"]:
+            told.append(
+                f"VPIN over {toxicity['in_a_vpin']} buckets of {self._quantity(toxicity['bucket'])} was "
+                f"{words.significant(median(toxicity['vpin']), 2)} at the median; independent sides of the same prints "
+                f"would give {words.significant(toxicity['null'], 2)} (dashed). Its level follows from the size of the "
+                "bucket and is no probability"
+            )
+        return ". ".join(told) + "."
+
     def impact(self) -> str:
         tape = self.document["tape"]
         tick = float(self.instrument.tick) or 1.0
@@ -287,6 +313,10 @@ class _Teller:
 
 def _in_ticks(value: float | None) -> str:
     return f" ({words.ticks(value)})" if value is not None else ""
+
+
+def _known(values: list[float]) -> list[float]:
+    return [value for value in values if isfinite(value)]
 
 
 def _ordinal(n: int) -> str:

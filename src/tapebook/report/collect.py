@@ -23,6 +23,7 @@ from tapebook.report.depth_map import COLUMNS_MAX, DepthMap
 from tapebook.report.flow import FlowFit
 from tapebook.report.forecast import Forecast
 from tapebook.report.intervals import Intervals, Timeline
+from tapebook.report.over_time import OverTime, VolumeBuckets
 from tapebook.report.spreads import SpreadStats
 from tapebook.report.tables import Tables, second_columns
 from tapebook.report.tape_curves import TapeCurves
@@ -76,6 +77,8 @@ class Collector:
         self.flow = {seconds: FlowFit(seconds) for seconds in (1, 10, 60)}
         self.forecast = Forecast()
         self.curves = TapeCurves()
+        self.over_time = OverTime(instrument, instrument_id, hours=hours)
+        self.buckets = VolumeBuckets()
         self.sessions: list[dict[str, Any]] = []
         self.by_kind = np.zeros(max(Kind) + 1, np.int64)
         self.side_sources = np.zeros(max(SideSource) + 1, np.int64)
@@ -100,6 +103,7 @@ class Collector:
         self._booked = self._booked or bool(np.isin(timed.events["kind"], _BOOK_KINDS).any())
         view = self._view_with_samples(timed, live) if self._booked else self.together.feed.view(timed, 0, live.size)
         self._count(view, live)
+        self.over_time.see(view)
         rows = self.together.fold(view)
         self.spreads.see_effective(rows["effective"])
         self.spreads.see_realised(rows["realised"])
@@ -201,6 +205,7 @@ class Collector:
         clock_ns = view.clock_ns[at]
         timed = clock_ns != MISSING
         self.depth_map.trade(clock_ns[timed], price[timed], lots[timed], side[timed])
+        self.buckets.see(trades, view.clock_ns[at])
         self.curves.see(trades, view.bid_px[at], view.ask_px[at], view.trading[at], view.session[at])
         i = int(np.argmax(lots))
         if self.largest is None or lots[i] > self.largest[0]:

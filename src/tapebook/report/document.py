@@ -59,6 +59,8 @@ def tape_document(
         "touch": _touch(collector),
         "profile": _profile(profile, collector),
         "tape": collector.curves.document(float(instrument.lot)),
+        "over_time": collector.over_time.document(),
+        "toxicity": collector.buckets.document(float(instrument.lot)),
         "quality": dict(quality),
     }
     document["missing"] = _missing(document, collector)
@@ -295,6 +297,9 @@ def _missing(document: Mapping[str, Any], c: Collector) -> dict[str, str]:
         missing["impact"] = few
     if "signature" not in missing and len(document["tape"]["signature"]) < _CURVE_MIN:
         missing["signature"] = few
+    known = any(np.isfinite(column).any() for name, column in document["over_time"].items() if name != "ts_ns")
+    if not known and not document["toxicity"]["vpin"]:
+        missing["activity"] = "too short a tape: volatility and intensities need some minutes, VPIN fifty buckets"
     if "depth" not in missing and c.levels_max < 2:
         missing["depth"] = "this tape holds the best bid and ask only, no depth behind them"
     whole = c.seconds.whole[0]

@@ -27,6 +27,7 @@ SECTIONS: Final[Mapping[str, str]] = {
     "cost": "What trading cost",
     "flow": "Order flow and price",
     "imbalance": "Imbalance and what followed",
+    "activity": "Volatility, excitation and one-sidedness",
     "impact": "What a trade moves",
     "signature": "Volatility by scale, and the memory of the tape",
 }

@@ -10,6 +10,7 @@ from tapebook.report.captions import Document, shown_fit
 from tapebook.report.collect import Collector
 from tapebook.report.page import SECTIONS
 from tapebook.report.paint import to_svg
+from tapebook.report.plots_activity import activity_picture
 from tapebook.report.plots_book import cost_picture, heatmap_picture, spread_picture
 from tapebook.report.plots_curves import impact_picture, signature_picture
 from tapebook.report.plots_flow import flow_picture, frame, imbalance_picture
@@ -68,6 +69,8 @@ def figures(scene: Scene, collector: Collector, document: Document) -> tuple[dic
         ahead = document["touch"]["ahead_s"]
         label = f"mean move in {ahead} s, {in_ticks}"
         found["imbalance"] = imbalance_picture(collector.forecast.by_imbalance(), unit, label)
+    if "activity" not in missing:
+        found["activity"] = activity_picture(scene, document, unit, in_ticks)
     if "impact" not in missing:
         found["impact"] = impact_picture(document["tape"], unit, in_ticks)
     if "signature" not in missing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any, Final
 
 import numpy as np
@@ -59,7 +60,7 @@ def signature_picture(tape: Mapping[str, Any], unit: float, in_ticks: str) -> Fi
         left, right = figure.subplots(1, 2)
         shown: list[float] = []
         for key, colour, label in (("price_per_print", INK, "prints"), ("mid_per_print", ACCENT, "mids")):
-            known = [(row["lag_prints"], row[key] / unit) for row in signature if row[key] == row[key]]  # no NaN
+            known = [(row["lag_prints"], row[key] / unit) for row in signature if isfinite(row[key])]
             if known:
                 left.plot(*zip(*known, strict=True), color=colour, marker="o", markersize=3.5, label=label)
                 shown += [value for _, value in known]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,8 @@ from tapebook.market.instruments import Instrument
 from tapebook.report.tables import quantity
 
 __all__ = ["profile_columns", "quality_columns", "spread_columns", "stat_columns"]
+
+_SERIES: Final = ("quality", "files", "planted", "over_time")
 
 
 def spread_columns(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,8 +66,11 @@ def quality_columns(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def stat_columns(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return every number of the report by its path in report.json."""
-    rows = list(_numbers("", {k: v for k, v in document.items() if k not in ("quality", "files", "planted")}))
+    """Return every number of the report by its path in report.json, series over time left out."""
+    told = {k: v for k, v in document.items() if k not in _SERIES}
+    if "toxicity" in told:
+        told["toxicity"] = {k: v for k, v in told["toxicity"].items() if not isinstance(v, list)}
+    rows = list(_numbers("", told))
     return {"name": pa.array([n for n, _ in rows], pa.string()), "value": pa.array([v for _, v in rows], pa.float64())}
 
 

@@ -1,0 +1,165 @@
+"""What ProjectX's error codes mean: numbers count anew at each endpoint, and 0 is always success.
+
+A refusal is HTTP 200 with ``success`` false; these are the numbers in its ``errorCode``.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+__all__ = [
+    "AccountCode",
+    "BarsCode",
+    "CancelCode",
+    "CloseCode",
+    "ContractCode",
+    "LoginCode",
+    "LogoutCode",
+    "ModifyCode",
+    "NoCode",
+    "OrderCode",
+    "PartialCloseCode",
+    "PlaceCode",
+    "ValidateCode",
+]
+
+
+class NoCode(IntEnum):
+    """Endpoints that document no refusal."""
+
+    SUCCESS = 0
+
+
+class LoginCode(IntEnum):
+    """``Auth/loginKey``, ``Auth/loginApp``."""
+
+    SUCCESS = 0
+    USER_NOT_FOUND = 1
+    PASSWORD_VERIFICATION_FAILED = 2
+    INVALID_CREDENTIALS = 3
+    APP_NOT_FOUND = 4
+    APP_VERIFICATION_FAILED = 5
+    INVALID_DEVICE = 6
+    AGREEMENTS_NOT_SIGNED = 7
+    UNKNOWN_ERROR = 8
+    API_SUBSCRIPTION_NOT_FOUND = 9
+    API_KEY_AUTHENTICATION_DISABLED = 10
+
+
+class ValidateCode(IntEnum):
+    """``Auth/validate``."""
+
+    SUCCESS = 0
+    INVALID_SESSION = 1
+    SESSION_NOT_FOUND = 2
+    EXPIRED_TOKEN = 3
+    UNKNOWN_ERROR = 4
+
+
+class LogoutCode(IntEnum):
+    """``Auth/logout``."""
+
+    SUCCESS = 0
+    INVALID_SESSION = 1
+    UNKNOWN_ERROR = 2
+
+
+class ContractCode(IntEnum):
+    """``Contract/searchById``."""
+
+    SUCCESS = 0
+    CONTRACT_NOT_FOUND = 1
+
+
+class BarsCode(IntEnum):
+    """``History/retrieveBars``."""
+
+    SUCCESS = 0
+    CONTRACT_NOT_FOUND = 1
+    UNIT_INVALID = 2
+    UNIT_NUMBER_INVALID = 3
+    LIMIT_INVALID = 4
+
+
+class AccountCode(IntEnum):
+    """``Order/search``, ``Order/searchOpen``, ``Order/v2/query``, ``Position/searchOpen``, ``Trade/search``."""
+
+    SUCCESS = 0
+    ACCOUNT_NOT_FOUND = 1
+
+
+class OrderCode(IntEnum):
+    """``Order/searchById``."""
+
+    SUCCESS = 0
+    ORDER_NOT_FOUND = 1
+
+
+class PlaceCode(IntEnum):
+    """``Order/place``."""
+
+    SUCCESS = 0
+    ACCOUNT_NOT_FOUND = 1
+    ORDER_REJECTED = 2
+    INSUFFICIENT_FUNDS = 3
+    ACCOUNT_VIOLATION = 4
+    OUTSIDE_TRADING_HOURS = 5
+    ORDER_PENDING = 6
+    UNKNOWN_ERROR = 7
+    CONTRACT_NOT_FOUND = 8
+    CONTRACT_NOT_ACTIVE = 9
+    ACCOUNT_REJECTED = 10
+
+
+class ModifyCode(IntEnum):
+    """``Order/modify``."""
+
+    SUCCESS = 0
+    ACCOUNT_NOT_FOUND = 1
+    ORDER_NOT_FOUND = 2
+    REJECTED = 3
+    PENDING = 4
+    UNKNOWN_ERROR = 5
+    ACCOUNT_REJECTED = 6
+    CONTRACT_NOT_FOUND = 7
+
+
+class CancelCode(IntEnum):
+    """``Order/cancel``; 6 also where a follower's or a live account cannot cancel: the message says which."""
+
+    SUCCESS = 0
+    ACCOUNT_NOT_FOUND = 1
+    ORDER_NOT_FOUND = 2
+    REJECTED = 3
+    PENDING = 4
+    UNKNOWN_ERROR = 5
+    ACCOUNT_REJECTED = 6
+
+
+class CloseCode(IntEnum):
+    """``Position/closeContract``."""
+
+    SUCCESS = 0
+    ACCOUNT_NOT_FOUND = 1
+    POSITION_NOT_FOUND = 2
+    CONTRACT_NOT_FOUND = 3
+    CONTRACT_NOT_ACTIVE = 4
+    ORDER_REJECTED = 5
+    ORDER_PENDING = 6
+    UNKNOWN_ERROR = 7
+    ACCOUNT_REJECTED = 8
+
+
+class PartialCloseCode(IntEnum):
+    """``Position/partialCloseContract``."""
+
+    SUCCESS = 0
+    ACCOUNT_NOT_FOUND = 1
+    POSITION_NOT_FOUND = 2
+    CONTRACT_NOT_FOUND = 3
+    CONTRACT_NOT_ACTIVE = 4
+    INVALID_CLOSE_SIZE = 5
+    ORDER_REJECTED = 6
+    ORDER_PENDING = 7
+    UNKNOWN_ERROR = 8
+    ACCOUNT_REJECTED = 9
