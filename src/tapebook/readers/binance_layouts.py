@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tapebook.market.quarantine import Quarantine
-from tapebook.readers.binance_messages import epoch_ns
 from tapebook.readers.columns import BAD, OK, fixed_point, plausible
 from tapebook.readers.files import Head
 from tapebook.readers.rows import Rows
+from tapebook.venues.binance.messages import epoch_ns
 
 UNKNOWN: Final = "UNKNOWN"
 """Symbol of a dump whose name does not tell it."""

@@ -4,7 +4,7 @@ Recorders of several projects write this (hftbacktest's collector for one): plai
 many, spot, USD-M or COIN-M. Which of the three a file is shows in its own words: ``"ps"`` is COIN-M's, ``"pu"`` the
 futures'.
 
-What becomes of the depth stream. :class:`~tapebook.readers.binance_sync.DepthSync` says when the book may be believed;
+What becomes of the depth stream. :class:`~tapebook.venues.binance.sync.DepthSync` says when the book may be believed;
 LEVEL events appear only while it is *live*:
 
 * A snapshot that joins on the diffs makes CLEAR and a LEVEL for each level (Flag.SNAPSHOT), at its place among the
@@ -29,23 +29,21 @@ depth levels; memory is bounded by blocks of 4 MiB of text and the diffs that wa
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
-import numpy as np
-
 from tapebook.market.catalog import canonical_venue, instrument_for
 from tapebook.market.errors import ReaderError, TruncatedFile
-from tapebook.market.events import EVENT, Events, Flag, Kind, empty_events
-from tapebook.market.instruments import Instrument
+from tapebook.market.events import Events
 from tapebook.market.quarantine import Quarantine
 from tapebook.market.tape import Origin, Tape
-from tapebook.readers.binance_messages import DEPTH, SNAPSHOT, Batch, Messages
-from tapebook.readers.binance_sync import BookState, DepthSync, Rule
 from tapebook.readers.files import Head, open_stream
 from tapebook.readers.formats import Format, ReadOptions
 from tapebook.readers.rows import refuse_if_nothing_read
+from tapebook.venues.binance.books import Books
+from tapebook.venues.binance.messages import Messages
+from tapebook.venues.binance.sync import Rule
 
 _CHUNK_BYTES: Final = 1 << 22
 _LINE_BYTES_MAX: Final = 64 << 20
@@ -159,96 +157,6 @@ def whole_lines(stream: IO[bytes], quarantine: Quarantine, file: str) -> Iterato
             )
         else:
             yield [rest], number
-
-
-class Books:
-    """Decides which events of a batch stand, instrument by instrument."""
-
-    def __init__(self, rule: Rule, notes: dict[str, int]) -> None:
-        self._rule = rule
-        self._notes = notes
-        self._syncs: dict[int, DepthSync[Events]] = {}
-
-    def advance(self, batch: Batch) -> Events:
-        """Return the events of a batch that are to be believed, in order."""
-        events, start, owners, roles = (
-            batch.events,
-            batch.start.tolist(),
-            batch.instrument_id.tolist(),
-            batch.role.tolist(),
-        )
-        was = {who: sync.state is BookState.LIVE for who, sync in self._syncs.items()}
-        changes: list[tuple[int, int, bool]] = []  # message, instrument, live from there on
-        pieces: list[Events] = []
-        done = 0  # events before this one are dealt with
-        for m, ids in batch.ids.items():
-            who = owners[m]
-            sync = self._syncs.get(who)
-            if sync is None:
-                sync = self._syncs[who] = DepthSync(self._rule)
-            was_live = sync.state is BookState.LIVE
-            own = events[start[m] : start[m + 1]]
-            if roles[m] == SNAPSHOT:
-                step = sync.snapshot(ids.last, own.copy())
-            elif self._rule is Rule.FUTURES and ids.before is None:
-                step = sync.lose("diff without pu")
-            else:
-                step = sync.diff(ids.first, ids.last, ids.before, own if was_live else own.copy())
-            if was_live and step.diffs:
-                continue  # the usual case: it follows, and stands where it is
-            if start[m] > done:
-                pieces.append(events[done : start[m]])
-            done = start[m + 1]
-            if step.lost:
-                pieces.append(_forgotten(batch, m))
-                self._notes["resync"] = self._notes.get("resync", 0) + 1
-            if step.snapshot is not None:
-                for part in (step.snapshot, *step.diffs):
-                    part["ts_recv_ns"] = batch.ts_recv_ns[m]
-                    pieces.append(part)
-            if (sync.state is BookState.LIVE) != was_live:
-                changes.append((m, who, not was_live))
-        self._mark_quotes(batch, was, changes)
-        if not pieces and not done:
-            return events
-        # As plain bytes: numpy compares the fields of structured arrays anew for each piece (26 µs).
-        joined: Events = np.concatenate([piece.view(np.uint8) for piece in (*pieces, events[done:])]).view(EVENT)
-        return joined
-
-    def _mark_quotes(self, batch: Batch, was: dict[int, bool], changes: list[tuple[int, int, bool]]) -> None:
-        """Set Flag.INFO on the quotes of instruments whose depth book is live."""
-        quote = batch.events["kind"] == Kind.QUOTE
-        for who in self._syncs:
-            live = np.full(batch.events.size, was.get(who, False))
-            for m, changed, now in changes:
-                if changed == who:
-                    live[batch.start[m] :] = now
-            if live.any():
-                live &= quote & (batch.events["instrument_id"] == who)
-                batch.events["flags"][live] |= np.uint16(Flag.INFO)
-
-    def finish(self, instruments: Mapping[int, Instrument]) -> None:
-        """Write down how the books fared."""
-        for who, sync in self._syncs.items():
-            book = f"book {instruments[who].symbol}"
-            for what, n in (sync.transitions + sync.ignored).items():
-                self._notes[f"{book}: {what}"] = n
-            if sync.state is not BookState.LIVE:
-                self._notes[f"{book}: not live at the end ({sync.state.value})"] = 1
-                self._notes[f"{book}: diffs that no snapshot joined on"] = sync.waiting
-
-
-def _forgotten(batch: Batch, m: int) -> Events:
-    """Return the CLEAR in place of a diff that does not follow the one before it."""
-    clear = empty_events(1)
-    clear["kind"] = Kind.CLEAR
-    clear["ts_recv_ns"] = batch.ts_recv_ns[m]
-    clear["ts_event_ns"] = batch.ts_event_ns[m]
-    clear["sequence"] = batch.ids[m].last
-    clear["instrument_id"] = batch.instrument_id[m]
-    clear["channel"] = DEPTH
-    clear["flags"] = int(Flag.GAP | Flag.LAST)
-    return clear
 
 
 FORMAT = Format(

@@ -1,7 +1,7 @@
 """Binance's own words: the messages of its market streams and its depth snapshot, as msgspec decodes them.
 
 Field names are the venue's, one letter most of them. Prices and quantities stay text: they become integers exactly,
-and all of a block at once (:mod:`tapebook.readers.binance_messages`). What a message holds beyond these fields is
+and all of a block at once (:mod:`tapebook.venues.binance.messages`). What a message holds beyond these fields is
 skipped; what lacks one of them is no such message.
 
 ========== =============================================================================================

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tapebook.readers import binance_sync
-from tapebook.readers.binance_sync import BookState, DepthSync, Rule, Step
+from tapebook.venues.binance import sync as binance_sync
+from tapebook.venues.binance.sync import BookState, DepthSync, Rule, Step
 
 pytestmark = pytest.mark.uncompiled
 

@@ -28,12 +28,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tapebook.kernels.text import OK
 from tapebook.market.catalog import instrument_for
 from tapebook.market.events import MISSING, Events, Flag, Kind, SideSource, TradeCondition, empty_events
 from tapebook.market.instruments import InstrumentTable
 from tapebook.market.quarantine import Quarantine
-from tapebook.readers import binance_wire as wire
-from tapebook.readers.columns import OK, fixed_point, plausible
+from tapebook.venues.binance import wire
+from tapebook.venues.decimals import fixed_point, plausible
 
 __all__ = ["DEPTH", "SNAPSHOT", "TICKER", "TRADE", "Batch", "Messages", "epoch_ns"]
 

@@ -1,0 +1,104 @@
+"""Which events of a batch of messages are to be believed: one book a symbol, put together from snapshot and diffs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from tapebook.market.events import EVENT, Events, Flag, Kind, empty_events
+from tapebook.market.instruments import Instrument
+from tapebook.venues.binance.messages import DEPTH, SNAPSHOT, Batch
+from tapebook.venues.binance.sync import BookState, DepthSync, Rule
+
+__all__ = ["Books"]
+
+
+class Books:
+    """Decides which events of a batch stand, instrument by instrument."""
+
+    def __init__(self, rule: Rule, notes: dict[str, int]) -> None:
+        self._rule = rule
+        self._notes = notes
+        self._syncs: dict[int, DepthSync[Events]] = {}
+
+    def advance(self, batch: Batch) -> Events:
+        """Return the events of a batch that are to be believed, in order."""
+        events, start, owners, roles = (
+            batch.events,
+            batch.start.tolist(),
+            batch.instrument_id.tolist(),
+            batch.role.tolist(),
+        )
+        was = {who: sync.state is BookState.LIVE for who, sync in self._syncs.items()}
+        changes: list[tuple[int, int, bool]] = []  # message, instrument, live from there on
+        pieces: list[Events] = []
+        done = 0  # events before this one are dealt with
+        for m, ids in batch.ids.items():
+            who = owners[m]
+            sync = self._syncs.get(who)
+            if sync is None:
+                sync = self._syncs[who] = DepthSync(self._rule)
+            was_live = sync.state is BookState.LIVE
+            own = events[start[m] : start[m + 1]]
+            if roles[m] == SNAPSHOT:
+                step = sync.snapshot(ids.last, own.copy())
+            elif self._rule is Rule.FUTURES and ids.before is None:
+                step = sync.lose("diff without pu")
+            else:
+                step = sync.diff(ids.first, ids.last, ids.before, own if was_live else own.copy())
+            if was_live and step.diffs:
+                continue  # the usual case: it follows, and stands where it is
+            if start[m] > done:
+                pieces.append(events[done : start[m]])
+            done = start[m + 1]
+            if step.lost:
+                pieces.append(_forgotten(batch, m))
+                self._notes["resync"] = self._notes.get("resync", 0) + 1
+            if step.snapshot is not None:
+                for part in (step.snapshot, *step.diffs):
+                    part["ts_recv_ns"] = batch.ts_recv_ns[m]
+                    pieces.append(part)
+            if (sync.state is BookState.LIVE) != was_live:
+                changes.append((m, who, not was_live))
+        self._mark_quotes(batch, was, changes)
+        if not pieces and not done:
+            return events
+        # As plain bytes: numpy compares the fields of structured arrays anew for each piece (26 µs).
+        joined: Events = np.concatenate([piece.view(np.uint8) for piece in (*pieces, events[done:])]).view(EVENT)
+        return joined
+
+    def _mark_quotes(self, batch: Batch, was: dict[int, bool], changes: list[tuple[int, int, bool]]) -> None:
+        """Set Flag.INFO on the quotes of instruments whose depth book is live."""
+        quote = batch.events["kind"] == Kind.QUOTE
+        for who in self._syncs:
+            live = np.full(batch.events.size, was.get(who, False))
+            for m, changed, now in changes:
+                if changed == who:
+                    live[batch.start[m] :] = now
+            if live.any():
+                live &= quote & (batch.events["instrument_id"] == who)
+                batch.events["flags"][live] |= np.uint16(Flag.INFO)
+
+    def finish(self, instruments: Mapping[int, Instrument]) -> None:
+        """Write down how the books fared."""
+        for who, sync in self._syncs.items():
+            book = f"book {instruments[who].symbol}"
+            for what, n in (sync.transitions + sync.ignored).items():
+                self._notes[f"{book}: {what}"] = n
+            if sync.state is not BookState.LIVE:
+                self._notes[f"{book}: not live at the end ({sync.state.value})"] = 1
+                self._notes[f"{book}: diffs that no snapshot joined on"] = sync.waiting
+
+
+def _forgotten(batch: Batch, m: int) -> Events:
+    """Return the CLEAR in place of a diff that does not follow the one before it."""
+    clear = empty_events(1)
+    clear["kind"] = Kind.CLEAR
+    clear["ts_recv_ns"] = batch.ts_recv_ns[m]
+    clear["ts_event_ns"] = batch.ts_event_ns[m]
+    clear["sequence"] = batch.ids[m].last
+    clear["instrument_id"] = batch.instrument_id[m]
+    clear["channel"] = DEPTH
+    clear["flags"] = int(Flag.GAP | Flag.LAST)
+    return clear
