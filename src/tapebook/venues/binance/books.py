@@ -6,12 +6,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tapebook.market.events import EVENT, Events, Flag, Kind, empty_events
+from tapebook.market.events import EVENT, MISSING, Events, Flag, Kind, empty_events
 from tapebook.market.instruments import Instrument
+from tapebook.market.operators import State
 from tapebook.venues.binance.messages import DEPTH, SNAPSHOT, Batch
-from tapebook.venues.binance.sync import BookState, DepthSync, Rule
+from tapebook.venues.binance.sync import BookState, DepthSync, Diff, Memory, Rule
 
 __all__ = ["Books"]
+
+_STATES = tuple(BookState)
 
 
 class Books:
@@ -21,6 +24,46 @@ class Books:
         self._rule = rule
         self._notes = notes
         self._syncs: dict[int, DepthSync[Events]] = {}
+
+    def lose(self, reason: str) -> list[int]:
+        """Forget all books; return the instruments of those that were live."""
+        return [who for who, sync in self._syncs.items() if sync.lose(reason).lost]
+
+    def save(self) -> State:
+        """Return a copy of the memory: of each book its state, and what waits for a snapshot."""
+        heads: list[tuple[int, ...]] = []
+        parts: list[tuple[int, ...]] = []
+        waiting: list[Events] = []
+        for who, sync in self._syncs.items():
+            memory = sync.save()
+            held = [(d.first, d.last, MISSING if d.before is None else d.before, d.payload) for d in memory.waiting]
+            if memory.snapshot is not None:
+                held.append((0, 0, 0, memory.snapshot))
+            place = _STATES.index(memory.state)
+            heads.append((who, place, memory.last, memory.snapshot_id, len(held), memory.snapshot is not None))
+            parts += [(first, last, before, events.size) for first, last, before, events in held]
+            waiting += [events for *_, events in held]
+        return {
+            "books": np.array(heads, np.int64).reshape(-1, 6),
+            "waiting": np.array(parts, np.int64).reshape(-1, 4),
+            "waiting_events": np.concatenate([empty_events(0), *waiting]).view(np.uint8).copy(),
+        }
+
+    def restore(self, state: State) -> None:
+        """Take up a memory that :meth:`save` returned."""
+        self._syncs = {}
+        events: Events = state["waiting_events"].copy().view(EVENT)
+        parts = state["waiting"].tolist()
+        at = 0
+        for who, place, last, snapshot_id, n, has_snapshot in state["books"].tolist():
+            own, parts = parts[:n], parts[n:]
+            held: list[Diff[Events]] = []
+            for first, until, before, size in own:
+                held.append(Diff(first, until, None if before == MISSING else before, events[at : at + size]))
+                at += size
+            snapshot = held.pop().payload if has_snapshot else None
+            self._syncs[who] = DepthSync(self._rule)
+            self._syncs[who].restore(Memory(_STATES[place], last, snapshot_id, snapshot, tuple(held)))
 
     def advance(self, batch: Batch) -> Events:
         """Return the events of a batch that are to be believed, in order."""

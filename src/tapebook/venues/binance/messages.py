@@ -1,6 +1,7 @@
-"""Lines of a raw Binance recording become events, message by message; what is to be believed is decided elsewhere.
+"""Messages of Binance become events; what is to be believed of them is decided elsewhere (``books.py``).
 
-A line is a receive stamp (ns, µs or ms since 1970), a blank and the JSON text as it came. Each message gives:
+The same code reads frames of a live connection and lines of a raw recording (a receive stamp in ns, µs or ms since
+1970, a blank and the JSON text as it came). Each message gives:
 
 ========== ======= =================================================================================================
 stream     channel events
@@ -12,13 +13,16 @@ trade      3       TRADE; ``sequence`` is the trade's id, which counts one by on
 aggTrade   4       TRADE, the same way; passed over where the recording also has the single trades of the instrument
 ========== ======= =================================================================================================
 
+A snapshot is the answer of a request and names no symbol on most markets: live it comes wrapped as a message of the
+stream ``<symbol>@snapshot``, which exists nowhere else.
+
 All text of a block is decoded first, then its numbers become integers in one pass over all of them. A message with a
 number that is none is quarantined as a whole before anything acts on it: for the book it is a missing diff.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final, NamedTuple
@@ -32,6 +36,7 @@ from tapebook.kernels.text import OK
 from tapebook.market.catalog import instrument_for
 from tapebook.market.events import MISSING, Events, Flag, Kind, SideSource, TradeCondition, empty_events
 from tapebook.market.instruments import InstrumentTable
+from tapebook.market.operators import State
 from tapebook.market.quarantine import Quarantine
 from tapebook.venues.binance import wire
 from tapebook.venues.decimals import fixed_point, plausible
@@ -89,6 +94,11 @@ class Messages:
         Whose a snapshot is that does not say so, before any depth message did; empty where unknown.
     single_trades
         Symbols of which single trades are known to follow, so that their aggregate trades are passed over at once.
+    only
+        Symbols that are subscribed, so that messages of others are bad; empty where any may come.
+    once
+        Pass over trades and tickers whose ids were seen: two connections that stand beside each other while one takes
+        the other's place tell everything twice.
     """
 
     def __init__(
@@ -101,6 +111,8 @@ class Messages:
         *,
         symbol: str = "",
         single_trades: frozenset[str] = frozenset(),
+        only: Sequence[str] = (),
+        once: bool = False,
     ) -> None:
         self._venue = venue
         self._table = instruments
@@ -109,26 +121,50 @@ class Messages:
         self._file = file
         self._symbol = symbol
         self._single = set(single_trades)
+        self._only = frozenset(only)
+        self._once = once
         self._role: dict[str, int] = {}
         self._known: dict[tuple[str, str], int] = {}
         self._lot = np.ones(1, np.int64)
         self._depth_ids: set[int] = set()
-        self._last_trade: dict[tuple[int, int], int] = {}
+        self._last_id: dict[tuple[int, int], int] = {}  # by instrument and channel: the highest seen
         self._unread: set[str] = set()
+        for name in only:
+            self._instrument("", name, MISSING)
 
     def read(self, lines: Sequence[bytes], first_line: int) -> Batch:
-        """Decode lines (without their ends); ``first_line`` is the number of the first, from 1."""
-        texts: list[str] = []  # price, quantity, price, quantity ...
-        # Of each message: line, role, instrument, received, time, sequence, how many clears, bids, asks, detail.
-        meta: list[int] = []
-        ids: list[Ids | None] = []
-        roles, known = self._role, self._known
+        """Decode lines of a recording (without their ends); ``first_line`` is the number of the first, from 1."""
+        numbers, stamps, bodies, kept = [], [], [], []
         for i, line in enumerate(lines):
             if not line or line.isspace():
                 continue
             stamp, _, body = line.partition(b" ")
             try:
                 recv = int(stamp) if len(stamp) == 19 and stamp.isdigit() else _stamp_ns(stamp)
+            except ValueError as error:
+                where = f"{self._file} line {first_line + i}"
+                self._reject(line, where, "bad message", "a receive stamp and Binance's JSON", str(error))
+                continue
+            numbers.append(first_line + i)
+            stamps.append(recv)
+            bodies.append(body)
+            kept.append(line)
+        return self.decode(bodies, stamps, lambda i: f"{self._file} line {numbers[i]}", kept)
+
+    def decode(
+        self, bodies: Sequence[bytes], stamps: Sequence[int], where: Callable[[int], str], raw: Sequence[bytes]
+    ) -> Batch:
+        """Decode messages and the times in ns when they came.
+
+        ``where`` names the place of one of them, ``raw`` holds the bytes that are kept of a bad one.
+        """
+        texts: list[str] = []  # price, quantity, price, quantity ...
+        # Of each message: number, role, instrument, received, time, sequence, how many clears, bids, asks, detail.
+        meta: list[int] = []
+        ids: list[Ids | None] = []
+        roles, known = self._role, self._known
+        for i, (body, recv) in enumerate(zip(bodies, stamps, strict=True)):
+            try:
                 message = wire.envelope(body)
                 stream = message.stream
                 role = roles.get(stream) or self._role_of(message)
@@ -168,8 +204,8 @@ class Messages:
                     meta += (i, role, who, recv, g.T, g.a, 0, not g.m, g.m, 0)
                     ids.append(None)
                 elif role == SNAPSHOT:
-                    s = wire.snapshot(body)
-                    who = self._whose(s.symbol, recv)
+                    s = wire.snapshot(data)
+                    who = self._whose(s.symbol or stream.partition("@")[0].upper(), recv)
                     texts += ("0", "0")  # stands for the CLEAR in front of the levels
                     texts.extend(chain.from_iterable(s.bids))
                     texts.extend(chain.from_iterable(s.asks))
@@ -178,23 +214,38 @@ class Messages:
                 else:
                     self._pass_over(message)
             except (msgspec.MsgspecError, ValueError) as error:
-                self._reject(line, first_line + i, "bad message", "a receive stamp and Binance's JSON", str(error))
-        return self._build(np.array(meta, np.int64).reshape(-1, 10), ids, texts, lines, first_line)
+                self._reject(raw[i], where(i), "bad message", "Binance's JSON", str(error))
+        return self._build(np.array(meta, np.int64).reshape(-1, 10), ids, texts, raw, where)
+
+    def save(self) -> State:
+        """Return a copy of the memory; instruments are the table's."""
+        ids = [(who, role, last) for (who, role), last in self._last_id.items()]
+        return {
+            "last_id": np.array(ids, np.int64).reshape(-1, 3),
+            "with_depth": np.array(sorted(self._depth_ids), np.int64),
+            "single": np.array(sorted(self._known["", symbol] for symbol in self._single), np.int64),
+        }
+
+    def restore(self, state: State) -> None:
+        """Take up a memory that :meth:`save` returned."""
+        self._last_id = {(who, role): last for who, role, last in state["last_id"].tolist()}
+        self._depth_ids = set(state["with_depth"].tolist())
+        self._single = {self._table[who].symbol for who in state["single"].tolist()}
 
     def _build(
         self,
         meta: NDArray[np.int64],
         ids: list[Ids | None],
         texts: list[str],
-        lines: Sequence[bytes],
-        first_line: int,
+        raw: Sequence[bytes],
+        where: Callable[[int], str],
     ) -> Batch:
-        line, role, who, recv, time, sequence, n_clear, n_bid, n_ask, detail = meta.T
+        number, role, who, recv, time, sequence, n_clear, n_bid, n_ask, detail = meta.T
         n = n_clear + n_bid + n_ask
         message = np.repeat(np.arange(n.size), n)
         lot = self._lot[who][message]
-        number, ok = fixed_point(pa.array(texts, pa.string()))
-        price, qty = number[::2], number[1::2]
+        value, ok = fixed_point(pa.array(texts, pa.string()))
+        price, qty = value[::2], value[1::2]
         bad = (ok[::2] != OK) | (ok[1::2] != OK) | (price < 0) | (qty < 0)
         bad[~bad] |= qty[~bad] % lot[~bad] != 0
         time_ns = epoch_ns(time)
@@ -204,12 +255,13 @@ class Messages:
             r = int(np.flatnonzero(bad & (message == m))[0])
             wanted = f"a price, and a quantity in lots of {int(lot[r])}e-9"
             found = " ".join(texts[2 * r : 2 * r + 2])
-            self._reject(lines[line[m]], first_line + int(line[m]), "bad number", wanted, found)
+            self._reject(raw[number[m]], where(int(number[m])), "bad number", wanted, found)
         late = ~bad_message & (~plausible(recv) | ((time != 0) & ~plausible(time_ns)))
         for m in np.flatnonzero(late).tolist():
             found = f"received {int(recv[m])} ns, sent {int(time[m])}"
-            self._reject(lines[line[m]], first_line + int(line[m]), "bad time", "times between 2009 and 2100", found)
+            self._reject(raw[number[m]], where(int(number[m])), "bad time", "times between 2009 and 2100", found)
         bad_message |= late
+        gap = self._follow_ids(role, who, sequence, bad_message)
 
         start = np.concatenate([np.zeros(1, np.int64), np.cumsum(n)])
         place = np.arange(message.size) - start[:-1][message]  # within the message
@@ -228,6 +280,7 @@ class Messages:
         events["detail"] = detail[message]
         flags = np.where(place == (n - 1)[message], int(Flag.LAST), 0)
         flags |= np.where(role[message] == SNAPSHOT, int(Flag.SNAPSHOT), 0)
+        flags |= np.where(gap[message], int(Flag.GAP), 0)
         events["flags"] = flags
         empty_side = (kind == Kind.QUOTE) & (price == 0)
         clear = place < n_clear[message]
@@ -243,7 +296,6 @@ class Messages:
             role, who, n, recv, time_ns = role[keep], who[keep], n[keep], recv[keep], time_ns[keep]
             start = np.concatenate([np.zeros(1, np.int64), np.cumsum(n)])
             kept_ids = [x for x, good in zip(ids, keep.tolist(), strict=True) if good]
-        self._mark_trade_gaps(events)
         return Batch(
             events,
             start,
@@ -254,20 +306,29 @@ class Messages:
             {m: x for m, x in enumerate(kept_ids) if x is not None},
         )
 
-    def _mark_trade_gaps(self, events: Events) -> None:
-        trade = np.flatnonzero(events["kind"] == Kind.TRADE)
-        if not trade.size:
-            return
-        keys = events["instrument_id"][trade].astype(np.int64) * 8 + events["channel"][trade]
+    def _follow_ids(
+        self, role: NDArray[np.int64], who: NDArray[np.int64], sequence: NDArray[np.int64], bad: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Say which messages are trades with ids missing before them; with ``once`` mark what was seen as ``bad``."""
+        gap = np.zeros(role.size, np.bool_)
+        numbered = np.flatnonzero(~bad & ((role == TRADE) | (role == AGG_TRADE) | ((role == TICKER) & self._once)))
+        keys = who[numbered] * 8 + role[numbered]
         for key in np.unique(keys).tolist():
-            mine = trade[keys == key]
-            seen = events["sequence"][mine]
-            before = self._last_trade.get(divmod(key, 8), int(seen[0]) - 1)
-            step = np.diff(seen, prepend=before)
-            events["flags"][mine[step > 1]] |= np.uint16(Flag.GAP)
+            mine = numbered[keys == key]
+            seen = sequence[mine]
+            before = self._last_id.get(divmod(key, 8), int(seen[0]) - 1)
+            highest = np.maximum.accumulate(np.concatenate([np.array([before]), seen]))
+            step = seen - highest[:-1]
+            self._last_id[divmod(key, 8)] = int(highest[-1])
+            if self._once:
+                bad[mine[step < 1]] = True
+            if key % 8 == TICKER:
+                self._note("tickers told twice", int((step < 1).sum()))
+                continue
+            gap[mine[step > 1]] = True
             self._note("trades missing by their ids", int((step[step > 1] - 1).sum()))
             self._note("trade ids that repeat or run backwards", int((step < 1).sum()))
-            self._last_trade[divmod(key, 8)] = int(seen[-1])
+        return gap
 
     def _role_of(self, message: wire.Envelope) -> int:
         """Say what a message is; the answer for a named stream is kept."""
@@ -282,7 +343,7 @@ class Messages:
                 raise ValueError("neither a stream's message nor a snapshot")
             return named.get(message.e, UNREAD)
         what = stream.partition("@")[2]
-        role = {"bookTicker": TICKER, "trade": TRADE, "aggTrade": AGG_TRADE}.get(what, UNREAD)
+        role = {"bookTicker": TICKER, "trade": TRADE, "aggTrade": AGG_TRADE, "snapshot": SNAPSHOT}.get(what, UNREAD)
         if what in _DEPTH_STREAM:
             role = DEPTH
         self._role[stream] = role
@@ -301,6 +362,8 @@ class Messages:
             raise ValueError(f"the stream {stream} brought {symbol!r}")
         if not symbol:
             raise ValueError("the message names no symbol")
+        if self._only and symbol not in self._only:
+            raise ValueError(f"{symbol!r} is not subscribed")
         instrument = instrument_for(symbol, self._venue, on_ns=recv_ns)
         who = self._table.add(instrument)
         if who >= self._lot.size:
@@ -319,8 +382,8 @@ class Messages:
             return self._known.get(("", self._symbol)) or self._instrument("", self._symbol, recv_ns)
         raise ValueError(f"the snapshot names no symbol, and {len(self._depth_ids)} instruments have depth here")
 
-    def _reject(self, line: bytes, number: int, reason: str, expected: str, found: str) -> None:
-        self._quarantine.add(reason, expected=expected, found=found, where=f"{self._file} line {number}", raw=line)
+    def _reject(self, raw: bytes, where: str, reason: str, expected: str, found: str) -> None:
+        self._quarantine.add(reason, expected=expected, found=found, where=where, raw=raw)
 
     def _note(self, what: str, n: int = 1) -> None:
         if n:

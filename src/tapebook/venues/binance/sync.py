@@ -40,7 +40,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-__all__ = ["BUFFERED_MAX", "BookState", "DepthSync", "Rule", "Step"]
+__all__ = ["BUFFERED_MAX", "BookState", "DepthSync", "Diff", "Memory", "Rule", "Step"]
 
 BUFFERED_MAX: Final = 10_000
 """Diffs that wait for a snapshot: a quarter of an hour of 100 ms diffs, two minutes of the busiest stream."""
@@ -83,11 +83,23 @@ class Step(msgspec.Struct, Generic[T], frozen=True):
     diffs: tuple[T, ...] = ()
 
 
-class _Diff(msgspec.Struct, Generic[T], frozen=True):
+class Diff(msgspec.Struct, Generic[T], frozen=True):
+    """A diff that waits: ``U``, ``u``, ``pu`` and what to apply."""
+
     first: int
     last: int
     before: int | None
     payload: T
+
+
+class Memory(msgspec.Struct, Generic[T], frozen=True):
+    """All that a machine knows, counts aside."""
+
+    state: BookState
+    last: int
+    snapshot_id: int
+    snapshot: T | None
+    waiting: tuple[Diff[T], ...]
 
 
 class DepthSync(Generic[T]):
@@ -123,7 +135,7 @@ class DepthSync(Generic[T]):
         self.transitions: Counter[str] = Counter()
         self.ignored: Counter[str] = Counter()
         self.expected = ""  # after a gap: what should have come
-        self._buffer: deque[_Diff[T]] = deque()
+        self._buffer: deque[Diff[T]] = deque()
         self._snapshot_id = 0
         self._snapshot: T | None = None
         self._last = -1  # the last update id of the newest diff seen in an unbroken run
@@ -135,7 +147,7 @@ class DepthSync(Generic[T]):
 
     def diff(self, first: int, last: int, before: int | None, payload: T) -> Step[T]:
         """Take a diff: ``U``, ``u``, ``pu`` (None on spot) and what to apply."""
-        diff = _Diff(first, last, before, payload)
+        diff = Diff(first, last, before, payload)
         if self._last >= 0 and last <= self._last:
             self.ignored["diff that repeats what is known"] += 1
             return Step()
@@ -194,7 +206,17 @@ class DepthSync(Generic[T]):
             self._go(BookState.BUFFERING, reason)
         return Step(lost=was_live)
 
-    def _behind_snapshot(self, diff: _Diff[T]) -> Step[T]:
+    def save(self) -> Memory[T]:
+        """Return the whole memory; payloads are handed out as they are."""
+        return Memory(self.state, self._last, self._snapshot_id, self._snapshot, tuple(self._buffer))
+
+    def restore(self, memory: Memory[T]) -> None:
+        """Take up a memory that :meth:`save` returned."""
+        self.state, self._last = memory.state, memory.last
+        self._snapshot_id, self._snapshot = memory.snapshot_id, memory.snapshot
+        self._buffer = deque(memory.waiting)
+
+    def _behind_snapshot(self, diff: Diff[T]) -> Step[T]:
         if self._stale(diff, self._snapshot_id):
             self.ignored["diff that the snapshot contains"] += 1
             return Step()
@@ -206,21 +228,21 @@ class DepthSync(Generic[T]):
         self._hold(diff)
         return Step()
 
-    def _follows(self, diff: _Diff[T]) -> bool:
+    def _follows(self, diff: Diff[T]) -> bool:
         if self.rule is Rule.SPOT:
             return diff.first == self._last + 1
         return diff.before == self._last
 
-    def _stale(self, diff: _Diff[T], snapshot_id: int) -> bool:
+    def _stale(self, diff: Diff[T], snapshot_id: int) -> bool:
         return diff.last <= snapshot_id if self.rule is Rule.SPOT else diff.last < snapshot_id
 
-    def _bridges(self, diff: _Diff[T], snapshot_id: int) -> bool:
+    def _bridges(self, diff: Diff[T], snapshot_id: int) -> bool:
         if self.rule is Rule.SPOT:
             return diff.first <= snapshot_id + 1 <= diff.last
         lower = diff.first if diff.before is None else min(diff.first, diff.before)
         return lower <= snapshot_id <= diff.last
 
-    def _hold(self, diff: _Diff[T]) -> None:
+    def _hold(self, diff: Diff[T]) -> None:
         self._buffer.append(diff)
         if len(self._buffer) > BUFFERED_MAX:
             self._buffer.popleft()

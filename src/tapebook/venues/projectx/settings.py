@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
 
+from tapebook.venues.frames import Received, Told, What
 from tapebook.venues.policies import NEVER, Stop, Wait, delays, jittered
 from tapebook.venues.signalr_hub import HubTimes
 
@@ -54,38 +54,3 @@ class Settings:
     request_s: float = 15.0
     renew_check_s: float = 60.0
     use_proxy: bool = True
-
-
-class Received(NamedTuple):
-    """A message of a hub's socket as it came, before anything looked into it."""
-
-    ts_recv_ns: int
-    hub: str  # "market" or "user"
-    connection: int  # counts from 1; parsers begin anew with each
-    data: bytes
-
-
-class What(Enum):
-    """What happened to a connection."""
-
-    CONNECTED = "connected"  # nothing is subscribed yet, and what stood in the books is not known to stand
-    SUBSCRIBED = "subscribed"  # every subscription was answered
-    REFUSED = "refused"  # a subscription was answered with an error
-    SILENT = "silent"  # a stream fell silent and is subscribed again: its book begins anew
-    MALFORMED = "malformed"  # a record that cannot be read; it is in the frame before
-    LOST = "lost"  # the connection is gone; ``since_ns`` to the next CONNECTED is a gap
-    RENEWED = "renewed"  # there is a new token
-    FAILED = "failed"  # … or there is none
-
-
-class Told(NamedTuple):
-    """Something that a journal notes beside the frames."""
-
-    ts_recv_ns: int
-    hub: str
-    connection: int
-    what: What
-    text: str = ""
-    since_ns: int = 0  # LOST: when the last frame came; 0: none did
-    contract: str = ""  # SILENT
-    channel: str = ""  # SILENT: the event's name
