@@ -1,4 +1,4 @@
-"""Differences between successive views of the best levels (face and meaning: :mod:`tapebook.readers.snapshots`)."""
+"""Differences between successive views of the best levels (face and meaning: :mod:`tapebook.venues.views`)."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tapebook.kernels.text import BAD, EMPTY, OK, TOO_FINE, TOO_LARGE, parse_iso_times
 from tapebook.market.events import MISSING
+from tapebook.market.zones import local_to_utc
 from tapebook.venues.decimals import buffers, fixed_point, plausible
 
 __all__ = [
@@ -111,29 +112,6 @@ def iso_times(column: pa.Array, zone: ZoneInfo | None = None) -> tuple[NDArray[n
         else:
             out[naive] = local_to_utc(out[naive], zone)
     return out, ok
-
-
-def local_to_utc(wall_ns: NDArray[np.int64], zone: ZoneInfo) -> NDArray[np.int64]:
-    """Turn local wall time (ns, as if it were UTC) into UTC.
-
-    The repeated hour of autumn is taken as its first pass (standard ``fold=0``), the missing hour of spring is read
-    with the offset before the change, as the standard library does.
-
-    >>> noon = np.array(["2024-03-11T12:00:00"], "M8[ns]").astype(np.int64)
-    >>> local_to_utc(noon, ZoneInfo("America/Chicago")).astype("M8[ns]").astype(str).tolist()
-    ['2024-03-11T17:00:00.000000000']
-    """
-    from datetime import UTC, datetime, timedelta
-
-    quarter_ns = 900 * 1_000_000_000  # every zone changes its offset on a quarter of an hour
-    quarters, inverse = np.unique(wall_ns // quarter_ns, return_inverse=True)
-    epoch = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
-    offsets = np.empty(quarters.size, np.int64)
-    for i, quarter in enumerate(quarters.tolist()):
-        offset = (epoch + timedelta(seconds=quarter * 900)).replace(tzinfo=zone).utcoffset()
-        offsets[i] = int(offset.total_seconds()) * 1_000_000_000 if offset is not None else 0
-    result: NDArray[np.int64] = wall_ns - offsets[inverse]
-    return result
 
 
 def why_not(code: int) -> str:

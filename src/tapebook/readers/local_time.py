@@ -8,24 +8,22 @@ the question: :func:`daily_break` finds the hour in which the market that never 
 
 from __future__ import annotations
 
-import difflib
-import io
 import re
-import struct
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from tapebook.kernels.local_time import DAY_FIRST, MONTH_FIRST, YEAR_FIRST, parse_wall_times
-from tapebook.market.errors import ConfigurationError, ReaderError
+from tapebook.market.errors import ReaderError
 from tapebook.market.events import MISSING
+from tapebook.market.zones import zone_of
 from tapebook.readers.columns import OK, buffers, fixed_point, iso_times, local_to_utc
 
 __all__ = [
@@ -198,50 +196,6 @@ def wall_times(
         else:
             out[good] = local_to_utc(out[good], zone)
     return out, ok
-
-
-def zone_of(text: str) -> ZoneInfo:
-    """Return the zone of a name: an IANA one, or ``NY+7`` for a clock that is always 7 hours ahead of New York's.
-
-    The latter is how most foreign-exchange brokers run their servers, so that the day ends at 17:00 in New York: UTC+2
-    in winter and UTC+3 in summer, by the daylight saving dates of the United States. No IANA zone does that. (By the
-    rules of 2007 and later; before that it is off by an hour for some weeks a year.)
-
-    Raises
-    ------
-    ConfigurationError
-        If there is no such zone.
-
-    Examples
-    --------
-    >>> zone_of("Europe/Madrid").key, zone_of("NY+7").key
-    ('Europe/Madrid', 'NY+7')
-    >>> march = datetime(2026, 3, 20, tzinfo=zone_of("NY+7"))  # Europe's summer begins on the 29th
-    >>> march.utcoffset() == timedelta(hours=3)
-    True
-    """
-    ahead = re.fullmatch(r"NY([+-]\d{1,2})", text.strip())
-    if ahead:
-        return _ahead_of_new_york(int(ahead[1]))
-    try:
-        return ZoneInfo(text.strip())
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        near = difflib.get_close_matches(text, available_timezones(), n=3)
-        raise ConfigurationError(
-            "there is no such time zone",
-            expected="a name such as America/Chicago, UTC, or NY+7",
-            found=repr(text),
-            remedy=f"did you mean {', '.join(near)}?" if near else "see the column TZ in the list of tz database zones",
-        ) from error
-
-
-def _ahead_of_new_york(hours: int) -> ZoneInfo:
-    """Return a zone made of one rule, as a time zone file (RFC 8536) holds it."""
-    winter, summer, change = hours - 5, hours - 4, hours + 2  # New York changes at 2 o'clock
-    rule = f"<{winter:+03d}>{-winter}<{summer:+03d}>{-summer},M3.2.0/{change},M11.1.0/{change}"
-    counts = struct.pack(">6I", 0, 0, 0, 0, 1, 4)
-    block = b"TZif2" + bytes(15) + counts + struct.pack(">iBB", winter * 3600, 0, 0) + f"{winter:+03d}".encode() + b"\0"
-    return ZoneInfo.from_file(io.BytesIO(block + block + f"\n{rule}\n".encode()), key=f"NY{hours:+d}")
 
 
 def need_zone(zone: ZoneInfo | None, *, where: str, likely: str = "", why: str = "") -> ZoneInfo:

@@ -9,7 +9,7 @@ trades                TRADE; ``side`` is the taker's (``unknown``: none). A whol
 quotes, book_ticker   QUOTE of the bid, QUOTE of the ask; an empty field is a side that is empty
 incremental_book_L2   LEVEL, amount 0 where a level is gone. Where ``is_snapshot`` turns true the book starts anew:
                       CLEAR first, Flag.SNAPSHOT on all of it. A row that could not be read leaves Flag.GAP on the next
-book_snapshot_N       LEVEL for what changed against the row before (:mod:`tapebook.readers.snapshots`)
+book_snapshot_N       LEVEL for what changed against the row before (:mod:`tapebook.venues.views`)
 derivative_ticker     a Table: ``ts_event_ns``, ``ts_recv_ns``, ``symbol``, and the columns of the file as floats
 liquidations          the same columns as trades: told by the file's name only, and a Table too (``side`` is the
                       liquidated position's order), so that no print is counted twice

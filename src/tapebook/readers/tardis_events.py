@@ -13,8 +13,8 @@ from tapebook.market.quarantine import Quarantine
 from tapebook.readers.columns import OK, fixed_point
 from tapebook.readers.fields import lots, note, prices
 from tapebook.readers.rows import Rows
-from tapebook.readers.snapshots import Views
 from tapebook.readers.tardis_rows import MessageEnds, Stamped
+from tapebook.venues.views import Views
 
 _SIDES: Final = {b"buy": Side.BUY, b"sell": Side.SELL, b"unknown": Side.UNKNOWN, b"bid": Side.BID, b"ask": Side.ASK}
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tapebook.market.events import COUNT_MISSING, MISSING, Events, Flag, Kind, empty_events
-from tapebook.readers.snapshots import Views, in_row_order
+from tapebook.venues.views import Views, in_row_order
 from tests.oracles.views import View, changes_of_side
 
 pytestmark = pytest.mark.uncompiled
