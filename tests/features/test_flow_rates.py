@@ -8,7 +8,7 @@ import pytest
 
 from tapebook.features.flow_rates import COLUMNS, FlowRates, make
 from tapebook.market.errors import ConfigurationError
-from tapebook.market.events import Events, Flag, Kind, empty_events
+from tapebook.market.events import Events, Flag, Kind, TradeCondition, empty_events
 from tests.features.histories import PLAIN, UNIT
 from tests.oracles import flow as oracle
 
@@ -101,6 +101,37 @@ def test_on_a_tape_of_levels_what_a_level_lost_beyond_its_trades_was_cancelled()
     rows = make(PLAIN, 1, half_life_s=HALF_LIFE_S).advance(tape(levels))
     assert rows["bid_cancel_lots_per_s"][-1] == pytest.approx(oracle.rates([(3.0, 5)], 3.0, HALF_LIFE_S))
     assert rows["ask_add_lots_per_s"][-1] == pytest.approx(oracle.rates([(0.0, 10), (3.0, 4)], 3.0, HALF_LIFE_S))
+
+
+def test_what_was_no_trade_with_the_book_is_none() -> None:
+    flow = [
+        (3.0, Kind.TRADE, -1, 100, 2, 0, 0),
+        (3.5, Kind.TRADE, -1, 100, 0, 0, 0),
+        (3.6, Kind.TRADE, -1, 100, 500, 0, 0),
+        (3.7, Kind.ADD, 1, 100, 0, 7, 0),
+        (4.0, Kind.ADD, 1, 100, 1, 9, 0),
+    ]
+    events = tape(BOOK + flow)
+    events["detail"][5] = TradeCondition.OFF_BOOK
+    rows = make(PLAIN, 1, half_life_s=HALF_LIFE_S).advance(events)
+    assert rows["bid_trade_lots_per_s"][-1] == pytest.approx(oracle.rates([(3.0, 2)], 4.0, HALF_LIFE_S))
+    assert rows["bid_trade_orders_per_s"][-1] == pytest.approx(oracle.rates([(3.0, 1)], 4.0, HALF_LIFE_S))
+    assert rows["bid_add_orders_per_s"][-1] == pytest.approx(oracle.rates([(0.0, 1), (4.0, 1)], 4.0, HALF_LIFE_S))
+
+
+def test_before_the_first_print_nobody_knows_what_trades_nor_what_of_a_level_was_cancelled() -> None:
+    add = (3.0, Kind.ADD, 1, 100, 4, 4, 0)
+    rows = make(PLAIN, 1, half_life_s=HALF_LIFE_S).advance(tape([*BOOK, add, (4.0, Kind.CANCEL, 1, 100, 4, 4, 0)]))
+    assert math.isnan(rows["bid_trade_lots_per_s"][-1])
+    assert rows["bid_cancel_lots_per_s"][-1] == pytest.approx(oracle.rates([(4.0, 4)], 4.0, HALF_LIFE_S))
+    levels = [
+        (0.0, Kind.LEVEL, 1, 100, 10, 0, 0),
+        (0.0, Kind.LEVEL, -1, 102, 10, 0, 0),
+        (3.0, Kind.LEVEL, 1, 100, 7, 0, 0),
+    ]
+    rows = make(PLAIN, 1, half_life_s=HALF_LIFE_S).advance(tape(levels))
+    assert math.isnan(rows["bid_cancel_lots_per_s"][-1])
+    assert rows["bid_add_lots_per_s"][-1] > 0
 
 
 def test_the_age_of_a_best_price_counts_from_its_coming() -> None:

@@ -13,6 +13,7 @@ from tapebook.features.touch import FoldOperator
 from tapebook.kernels import lambdas as kernel
 from tapebook.market.checks import check_causality, check_chunks, check_restart
 from tapebook.market.errors import ConfigurationError
+from tapebook.market.events import MISSING
 from tapebook.market.instruments import Instrument
 from tests.features.histories import PLAIN, UNIT, random_history
 from tests.oracles.touches import Moment, mid, two_sided
@@ -115,6 +116,15 @@ def test_amihud_is_the_mean_move_for_a_million_of_notional() -> None:
             last = (prices[-1], bar[0].session)
     assert np.allclose(rows["amihud_bar"], expected, rtol=1e-9)
     assert np.allclose(rows["amihud"], np.cumsum(expected) / np.arange(1, len(expected) + 1), rtol=1e-9)
+
+
+@pytest.mark.uncompiled
+def test_events_before_the_first_stamp_are_in_no_bar() -> None:
+    events, _ = random_history(3, 200)
+    late = events.copy()
+    late["ts_event_ns"][:60] = MISSING
+    alone, rows = (make_amihud(PLAIN, 1, bar_s=5.0).advance(e) for e in (events[60:], late))
+    assert rows["notional"].tolist() == alone["notional"].tolist()
 
 
 @pytest.mark.uncompiled

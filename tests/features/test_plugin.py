@@ -80,7 +80,7 @@ def test_the_command_runs_it_beside_the_program_s_own(tmp_path: Path) -> None:
 def test_the_list_names_it_with_its_columns(tmp_path: Path) -> None:
     listed: list[dict[str, Any]] = json.loads(call("--list", "--plugin", str(PLUGIN), "--json"))["features"]
     mine = next(f for f in listed if f["name"] == "side_runs")
-    assert mine["summary"] == "Runs of prints of one side."
+    assert mine["summary"] == "Prints in a row of one aggressor, at most `longest`."
     assert mine["parameters"] == [{"name": "longest", "type": "int", "default": "1000"}]
     assert [c["name"] for c in mine["columns"]] == ["ts_ns", "run_prints"]
     assert mine["needs"] == "trades"
@@ -100,7 +100,7 @@ def test_a_plugin_s_kernel_is_compiled_again_when_the_file_changes(tmp_path: Pat
         own.write_text(text.replace("state[0] + side[i]", change))
         out = tmp_path / f"{n}.parquet"
         subprocess.run([sys.executable, "-c", program, str(out)], check=True, capture_output=True)
-        tops.append(pl.read_parquet(out)["run_prints"].abs().max())
+        tops.append(int(np.abs(pl.read_parquet(out)["run_prints"].to_numpy()).max()))
     assert tops[1] == 2 * tops[0] - 1
 
 
@@ -145,7 +145,12 @@ class _Point:
 def test_installed_packages_offer_features_by_an_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
     point = _Point(fails=False)
     asked = []
-    monkeypatch.setattr(feature_sets, "entry_points", lambda group: asked.append(group) or [point])  # type: ignore[func-returns-value] # append returns None
+
+    def offered(group: str) -> list[_Point]:
+        asked.append(group)
+        return [point]
+
+    monkeypatch.setattr(feature_sets, "entry_points", offered)
     features()
     assert (asked, point.loaded) == (["tapebook.features"], 1)
     monkeypatch.setattr(feature_sets, "entry_points", lambda group: [_Point(fails=True)])

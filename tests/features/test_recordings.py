@@ -48,6 +48,8 @@ def test_spreads_of_a_nasdaq_day_are_those_known_for_it(recording: Recording) ->
     cents = {n: 100 * float((r[n][good] * q).sum() / q.sum()) for n in ("realised_spread", "effective_spread")}
     assert -1.29 < cents["realised_spread"] < -1.18
     assert 8.5 < cents["effective_spread"] < 9.5
+    e9 = {n: np.round(1e9 * r[n][good]).astype(np.int64) for n in r if n.endswith(("spread", "impact"))}
+    assert (e9["effective_spread"] == e9["realised_spread"] + e9["price_impact"]).all()
     e = rows["effective"]
     assert (e["why"] == 0).mean() > 0.999
     # With the quote that stood before, visible trades are at or inside it: none is outside.
@@ -65,3 +67,8 @@ def test_the_es_holiday_evening_keeps_its_lots(recording: Recording) -> None:
     assert rows["delta"]["cum_delta_lots"][-1] == whole.bought.sum() - whole.sold.sum()
     assert (rows["effective"]["why"] == 0).sum() >= 2_900
     assert np.nanmin(rows["effective"]["effective_spread"]) >= 0.0
+    r = rows["realised"]
+    good = np.isfinite(r["realised_spread"])
+    assert good.sum() > 2_900
+    e9 = {n: np.round(1e9 * r[n][good]).astype(np.int64) for n in r if n.endswith(("spread", "impact"))}
+    assert (e9["effective_spread"] == e9["realised_spread"] + e9["price_impact"]).all()

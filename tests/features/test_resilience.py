@@ -5,7 +5,7 @@ import pytest
 
 from tapebook.features.resilience import Resilience, make
 from tapebook.market.errors import ConfigurationError
-from tapebook.market.events import Kind
+from tapebook.market.events import Kind, TradeCondition
 from tapebook.market.operators import Rows
 from tests.features.histories import PLAIN
 from tests.features.test_flow_rates import tape
@@ -57,6 +57,14 @@ def test_a_small_trade_and_a_cancel_without_a_trade_are_no_episodes() -> None:
     small = [(1.0, Kind.TRADE, 1, 101, 3, 0, 0), (1.0, Kind.EXECUTE, -1, 101, 3, 2, 0)]
     cancel = [(9.0, Kind.CANCEL, -1, 101, 7, 2, 0), (90.0, Kind.ADD, 1, 99, 1, 8, 0)]
     assert episodes(small + cancel)["why"].size == 0
+
+
+def test_an_off_book_print_takes_nothing_from_the_book() -> None:
+    cancel = [(1.0, Kind.CANCEL, -1, 101, 10, 2, 0), (90.0, Kind.ADD, 1, 99, 1, 8, 0)]
+    events = tape([*BOOK, BUY[0], *cancel])
+    assert make(PLAIN, 1).advance(events)["why"].size == 1
+    events["detail"][3] = TradeCondition.OFF_BOOK
+    assert make(PLAIN, 1).advance(events)["why"].size == 0
 
 
 def test_a_level_that_is_told_after_the_trade_counts_if_it_settles_in_time() -> None:

@@ -135,7 +135,11 @@ def test_one_price_at_a_time_gives_the_bits_of_the_whole_array() -> None:
     ]
     lines = technical.macd(x, 3, 8, 4)
     whole = [technical.rsi(x, 7), lines.macd, lines.signal, technical.bollinger(x, 10).position, technical.ema(x, 6)]
-    for steps, run in zip(np.array(rows).T, whole, strict=True):
+    atr = np.zeros(kernel.ATR_N)
+    bars = zip((x + 1.0).tolist(), (x - 1.0).tolist(), x.tolist(), strict=True)
+    atr_steps = np.array([kernel.atr_step(*bar, 5, atr) for bar in bars])
+    whole.append(technical.atr(x + 1.0, x - 1.0, x, 5))
+    for steps, run in zip([*np.array(rows).T, atr_steps], whole, strict=True):
         np.testing.assert_array_equal(steps, run)
         assert np.isfinite(run).sum() > 80
 

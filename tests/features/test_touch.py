@@ -35,6 +35,12 @@ class TestSteadyClock:
     def test_a_real_leap_is_taken_at_its_second_stamp(self) -> None:
         assert steady([5, 30 * DAY, 30 * DAY + 1, 30 * DAY + 2]) == [5, 5, 30 * DAY + 1, 30 * DAY + 2]
 
+    def test_the_records_of_one_message_do_not_confirm_its_stamp(self) -> None:
+        wild = 7 + 40 * DAY
+        assert steady([5, 7, wild, wild, wild, 8, 9]) == [5, 7, 7, 7, 7, 8, 9]
+        hour = 3_600 * UNIT
+        assert steady([hour, *[5] * 40, hour + 1]) == [hour] * 41 + [hour + 1]
+
     def test_a_wild_first_stamp_is_left_behind(self) -> None:
         assert steady([900 * DAY, *range(40)])[-1] == 39
 

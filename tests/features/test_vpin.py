@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +11,9 @@ from tapebook.features.classification import bulk_volume
 from tapebook.features.vpin import Vpin, make, vpin
 from tapebook.market.checks import check_causality, check_chunks, check_restart
 from tapebook.market.errors import ConfigurationError
-from tapebook.market.events import Events, Kind, SideSource, TradeCondition, empty_events
+from tapebook.market.events import MISSING, Events, Kind, SideSource, TradeCondition, empty_events
 from tapebook.market.operators import Operator
+from tapebook.readers import open_tape
 from tests.features.histories import PLAIN, random_history, vector
 from tests.oracles import vpin as oracle
 
@@ -154,10 +157,39 @@ def test_bulk_buckets_have_the_shares_of_bulk_volume() -> None:
 
 
 @pytest.mark.uncompiled
+@pytest.mark.uncompiled
+def test_buckets_that_began_before_the_first_stamp_have_no_span() -> None:
+    events = prints(4, 300)
+    events["ts_event_ns"][:100] = MISSING
+    for side in ("venue", "bulk"):
+        rows = make(PLAIN, 1, bucket_lots=20, n=5, side=side, bar_s=60.0).advance(events)
+        span = rows["span_s"][np.isfinite(rows["vpin"])]
+        assert np.isnan(span[0])
+        assert 0 < span[-1] < 86_400
+    volume = events["qty_lots"][:100].sum()
+    bulk = make(PLAIN, 1, bucket_lots=20, n=1, side="bulk").advance(events[:100])
+    assert bulk["buckets"].sum() == volume // 20  # of unknown side: no stamp, no bar
+    assert (bulk["unknown_share"] == 1).all()
+
+
 def test_off_book_prints_fill_no_bucket() -> None:
     events = prints(10, 30)
     events["detail"] = TradeCondition.OFF_BOOK
     assert make(PLAIN, 1, bucket_lots=1).advance(events)["ts_ns"].size == 0
+
+
+@pytest.mark.recording
+@pytest.mark.slow
+def test_the_level_of_a_real_day_is_made_by_its_bucket_and_lies_above_chance(recording: Callable[[str], Path]) -> None:
+    tape = open_tape(recording("lobster/LOBSTER_SampleFile_AMZN_2012-06-21_5.zip"))
+    (key,) = tape.instruments
+    events = np.concatenate(list(tape.blocks()))
+    means = []
+    for bucket_lots in (16_215, 4_053, 810):  # a fiftieth of the day, a two-hundredth, a thousandth
+        rows = make(tape.instruments[key], key, bucket_lots=bucket_lots, n=25).advance(events)
+        means.append(np.nanmean(rows["vpin"]))
+        assert np.nanmedian(rows["vpin_excess"]) > 1.2
+    assert means == pytest.approx([0.29, 0.39, 0.64], abs=0.02)
 
 
 def test_wrong_parameters_are_told() -> None:

@@ -101,6 +101,14 @@ def test_the_frontier_buys_certainty_with_cost_along_a_convex_line() -> None:
     assert (np.diff(slope) < 0).all()
 
 
+def test_the_table_has_a_row_for_each_slice() -> None:
+    best = MODEL.schedule(ORDER, 5.0, 8)
+    rows = best.table()
+    assert [row["time"] for row in rows] == best.times[:-1].tolist()
+    assert sum(row["trades_lots"] for row in rows) == pytest.approx(ORDER)
+    assert rows[3]["holdings_lots"] - rows[4]["holdings_lots"] == pytest.approx(rows[3]["trades_lots"])
+
+
 def test_selling_and_buying_cost_the_same() -> None:
     buy, sell = MODEL.schedule(ORDER, 5.0, 10), MODEL.schedule(-ORDER, 5.0, 10)
     assert buy.expected_cost == sell.expected_cost

@@ -26,7 +26,11 @@ def measures(r: Sequence[float]) -> tuple[float, float, float, float, float, flo
 
 
 def velocity(t_s: NDArray[np.float64], p: NDArray[np.float64], half_life_s: float) -> tuple[float, float, float, float]:
-    """Velocity and acceleration at the last of the points, and their t, by weighted least squares on all of them."""
+    """Velocity and acceleration at the last of the points, and their t, by weighted least squares on all of them.
+
+    No t where what the parabola leaves, root mean square, is below 3e-5 of a tick: that is rounding, and no error of
+    anything can be told from it.
+    """
     u = t_s - t_s[-1]
     w = 0.5 ** (-u / half_life_s)
     x = np.stack([np.ones_like(u), u, u * u], axis=1)
@@ -34,6 +38,8 @@ def velocity(t_s: NDArray[np.float64], p: NDArray[np.float64], half_life_s: floa
     hat = x @ bread @ (x * w[:, None]).T
     beta = bread @ (x * w[:, None]).T @ p
     left = p - x @ beta
+    if float(w @ left**2) <= 1e-9 * float(w.sum()):
+        return float(beta[1]), float(2 * beta[2]), math.nan, math.nan
     rest = np.eye(u.size) - hat
     noise = float(w @ left**2) / float(np.trace(rest.T @ np.diag(w) @ rest))
     covariance = noise * bread @ ((x * (w * w)[:, None]).T @ x) @ bread

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 
 from tapebook.market.errors import ConfigurationError, DataQualityError
+from tapebook.readers import open_tape
 from tapebook.research.fill_rates import fit, of_reaches
+from tapebook.research.impact import trades_of
 
 
 def test_the_fit_is_the_optimum_of_the_poisson_likelihood() -> None:
@@ -71,6 +76,17 @@ def test_clustered_fills_show_in_the_dispersion() -> None:
     plain = rng.poisson(t * np.exp(-0.8 * d)).astype(float)
     assert fit(d, plain, t).dispersion == pytest.approx(1.0, abs=0.6)
     assert fit(d, 5 * rng.poisson(t * np.exp(-0.8 * d) / 5).astype(float), t).dispersion > 2.5
+
+
+@pytest.mark.recording
+@pytest.mark.slow
+def test_a_stock_has_the_law_beyond_its_touch_and_not_within(recording: Callable[[str], Path]) -> None:
+    trades = trades_of(open_tape(recording("lobster/LOBSTER_SampleFile_AMZN_2012-06-21_1.zip")))
+    seconds = float(trades.ts_ns[-1] - trades.ts_ns[0]) / 1e9
+    beyond = of_reaches(trades.reach, seconds, width=0.05, bins=10, start=0.05)
+    assert (beyond.intensity, beyond.decay) == pytest.approx((0.8175, 38.81), rel=0.01)  # as docs/models.md has them
+    assert beyond.dispersion < 1
+    assert of_reaches(trades.reach, seconds, width=0.05, bins=20).dispersion > 20
 
 
 def test_what_cannot_tell_a_decay_is_refused() -> None:

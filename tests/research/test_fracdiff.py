@@ -40,6 +40,11 @@ def test_a_random_walk_needs_an_order_and_keeps_most_of_its_memory() -> None:
     assert found.t == pytest.approx(unit_root_test(y, 1)[0])
     assert found.correlation == pytest.approx(float(np.corrcoef(y, x[found.n_weights - 1 :])[0, 1]))
     assert found.correlation > 0.8
+    table = found.table()
+    assert [row["order"] for row in table] == sorted({row["order"] for row in table})
+    assert (table[0]["order"], table[-1]["order"]) == (0.0, 2.0)
+    assert next(row["order"] for row in table if row["t"] < row["critical"]) == found.order
+    assert found.to_dict()["looked"] == table
     w = fracdiff_weights(found.order - 0.011)
     below = fracdiff(x - x[0], found.order - 0.011)[w.size - 1 :]
     t, critical, _ = unit_root_test(below, 1)

@@ -121,7 +121,8 @@ def test_too_little_is_told() -> None:
 @pytest.mark.slow
 def test_single_orders_of_a_stock_have_concave_impact(recording: Callable[[str], Path]) -> None:
     trades = trades_of(open_tape(recording("lobster/LOBSTER_SampleFile_AMZN_2012-06-21_1.zip")))
-    found = of_trades(trades)
-    assert -0.1 < found.least_squares.exponent < 0.2  # sizes adapt to what stands at the touch: hardly any dependence
+    found = of_trades(trades)  # the figures of docs/models.md
+    assert found.least_squares.exponent == pytest.approx(-0.013, abs=0.002)  # sizes adapt to what stands at the touch
     runs = of_runs(trades)
-    assert 0.3 < runs.least_squares.exponent < 0.7
+    assert (runs.least_squares.exponent, runs.least_squares.prefactor) == pytest.approx((0.505, 1.15), abs=0.01)
+    assert (runs.logarithms.exponent, runs.logarithms.prefactor) == pytest.approx((0.445, 0.762), abs=0.005)

@@ -120,5 +120,6 @@ def test_a_stock_s_impact_decays_while_its_signs_persist(recording: Callable[[st
     found = measure(trades.side, trades.mid, lags=100, fitted_lags=(1, 60))
     assert found.propagator[0] > 4 * found.propagator_se[0]
     assert found.sign_correlation[0] > 0.2
+    assert (found.gamma, found.b) == pytest.approx((0.813, 0.084), abs=0.002)  # as docs/models.md has them
     assert abs(found.balance) < 4 * (found.b_se + found.gamma_se / 2)
     assert len(found.table()) == 100

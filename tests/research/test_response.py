@@ -1,12 +1,26 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from tapebook.features.effective_spread import make as make_effective
 from tapebook.features.markouts import make
 from tapebook.market.errors import ConfigurationError
+from tapebook.market.operators import Rows, concat_rows
+from tapebook.readers import open_tape
+from tapebook.research.classification import most_traded
 from tapebook.research.response import markout_curve, response, signature
 from tests.features.histories import PLAIN, random_history
+
+
+def prints_of(path: Path) -> Rows:
+    tape = open_tape(path)
+    key = most_traded(tape)
+    operator = make_effective(tape.instruments[key], key)
+    return concat_rows([operator.advance(block) for block in tape.blocks()])
 
 
 def test_the_response_is_the_mean_signed_move_and_reaches_over_no_night() -> None:
@@ -76,3 +90,30 @@ def test_wrong_parameters_are_told() -> None:
         response([1.0], [1], [0])
     with pytest.raises(ConfigurationError, match="bootstrap"):
         signature([1.0, 2.0], [1], block=0)
+
+
+@pytest.mark.recording
+@pytest.mark.slow
+def test_real_responses_rise_over_some_trades_and_stay(recording: Callable[[str], Path]) -> None:
+    # Bouchaud, Gefen, Potters and Wyart (2004): R rises by a factor of about two over the first tens of trades.
+    for file in (
+        "lobster/LOBSTER_SampleFile_AMZN_2012-06-21_5.zip",
+        "databento/es/esh4-glbx-mdp3-20231225.mbo.dbn.zst",
+    ):
+        rows = prints_of(recording(file))
+        curve = response(rows["mid"], rows["side"], [1, 20, 100])
+        assert (curve.low > 0).all()
+        assert 1.5 < curve.mean[1] / curve.mean[0] < 6.0
+        assert curve.high[2] > curve.mean[1]  # what a trade moved is not given back within a hundred trades
+
+
+@pytest.mark.recording
+@pytest.mark.slow
+def test_the_mid_of_a_large_tick_bounces_and_that_of_a_small_one_diffuses(recording: Callable[[str], Path]) -> None:
+    rows = prints_of(recording("databento/es/esh4-glbx-mdp3-20231225.mbo.dbn.zst"))
+    es = signature(rows["mid"] / 0.25, [1, 10, 50])
+    assert es.mean[0] > 1.5 * es.mean[1]
+    assert es.low[0] > es.mean[1]
+    rows = prints_of(recording("lobster/LOBSTER_SampleFile_AMZN_2012-06-21_5.zip"))
+    amzn = signature(rows["mid"], [1, 10, 100])
+    assert amzn.mean[1:] / amzn.mean[0] == pytest.approx([1, 1], abs=0.15)

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tapebook.features.classification import make
 from tapebook.market.errors import ConfigurationError
+from tapebook.market.operators import concat_rows
+from tapebook.readers import open_tape
 from tapebook.research.trade_signs import sign_autocorrelation
 
 
@@ -51,3 +56,18 @@ def test_independent_signs_have_no_power_law() -> None:
 def test_sides_that_are_unknown_are_told() -> None:
     with pytest.raises(ConfigurationError, match="without a side"):
         sign_autocorrelation([1, 0, -1])
+
+
+@pytest.mark.recording
+@pytest.mark.slow
+def test_the_signs_of_a_nasdaq_day_remember_for_a_hundred_trades(recording: Callable[[str], Path]) -> None:
+    tape = open_tape(recording("lobster/LOBSTER_SampleFile_AMZN_2012-06-21_5.zip"))
+    key, instrument = next(iter(tape.instruments.items()))
+    operator = make(instrument, key)
+    side = concat_rows([operator.advance(block) for block in tape.blocks()])["side"]
+    memory = sign_autocorrelation(side[side != 0])
+    at = memory.autocorrelation[[0, 9, 99]]
+    assert (at > 3 * memory.noise[[0, 9, 99]]).all()
+    assert at[0] > at[1] > at[2]
+    assert 0.4 < memory.gamma < 0.8  # Lillo and Farmer (2004): about 0.6
+    assert memory.hurst > 0.5

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from tapebook.market.errors import ConfigurationError
+from tapebook.readers import open_tape
 from tapebook.research import volatility
+from tapebook.research.impact import trades_of
 from tests.features.histories import VECTORS, vector
 
 IV, NOISE, N = 1e-4, 1e-7, 23_400  # a day of seconds; errors of a thousandth of the day's variance
@@ -48,6 +52,33 @@ def test_noise_does_not_bias_what_is_made_for_it() -> None:
     bandwidth = volatility.kernel_bandwidth(noisy(0))
     assert mean[3] - 1.0 == pytest.approx(12 * NOISE / IV * N / bandwidth**2, abs=4 * error[3])  # as documented: 3 %
     assert mean[4] == pytest.approx(1 + 2 * N * NOISE / IV, rel=0.01)  # 48 times too much
+
+
+def test_all_estimates_stand_beside_each_other() -> None:
+    x = noisy(3)
+    found = volatility.estimates(x, [1, 300])
+    table = {row["estimator"]: row for row in found.table()}
+    assert list(table)[:3] == ["realised, step 1", "realised, step 300", "two scales"]
+    assert list(table)[3:] == ["many scales", "kernel", "kernel, flat top"]
+    assert table["two scales"]["variance"] == volatility.two_scale_variance(x)
+    assert table["kernel"]["volatility_bp"] == pytest.approx(1e4 * math.sqrt(volatility.realised_kernel(x)))
+    assert found.to_dict()["noise"] == volatility.noise_variance(x)
+    bounce = volatility.estimates(np.random.default_rng(2).normal(size=400), [1]).table()
+    below = [row for row in bounce if row["variance"] < 0]  # nothing but noise: some come out below zero
+    assert below
+    assert all(math.isnan(row["volatility_bp"]) for row in below)
+
+
+@pytest.mark.recording
+@pytest.mark.slow
+def test_what_is_made_for_noise_says_of_all_prints_what_a_sparse_grid_says(recording: Callable[[str], Path]) -> None:
+    trades = trades_of(open_tape(recording("databento/es/esh4-glbx-mdp3-20231225.mbo.dbn.zst")))
+    rows = volatility.estimates(np.log(trades.price), [1, 20]).table()
+    bp = {row["estimator"]: row["volatility_bp"] for row in rows}
+    assert bp["realised, step 1"] == pytest.approx(13.8, abs=0.05)  # as docs/volatility.md has them
+    assert bp["realised, step 20"] == pytest.approx(9.1, abs=0.05)
+    assert bp["two scales"] == pytest.approx(8.9, abs=0.05)
+    assert bp["kernel"] == pytest.approx(8.8, abs=0.05)
 
 
 def test_noise_is_measured() -> None:

@@ -1,27 +1,30 @@
-"""Bars and footprint cells of random trades, beside the same aggregation in polars where it can say it.
+"""Bars and footprint cells of random trades, beside the same aggregation in polars and the bars of mlfinpy.
 
 polars groups by a time window; bars that close by what was traded need a loop there. Its frame is given ready made,
-with contiguous columns: what it takes to get there from events is not counted against it.
+with contiguous columns: what it takes to get there from events is not counted against it. It is asked for the cells and
+for open, high, low, close, volumes by side, worth and number of prints of each bar; ours have more columns and are made
+of events, block by block, as a live program makes them. mlfinpy makes bars without cells. Both are held to one thread.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import polars as pl
 
 from tapebook.bars.bars import Bars
 from tapebook.bars.rules import BarRule
+from tapebook.bench._figures import ask, best_s, figures_beside
 from tapebook.market.events import Events, Kind, empty_events
 from tapebook.market.instruments import Instrument
 from tapebook.market.tape import BLOCK_EVENTS
 
+__all__ = ["random_trades", "run"]
+
 _TRADES: Final = 5_000_000
-_RULES: Final = ("time:1m", "tick:100", "range:8", "volume-imbalance:500")
+_RULES: Final = {"time:1m": "footprint", "tick:100": "tick", "range:8": "", "volume-imbalance:500": ""}
+"""Rules, and what peers call the same work."""
 _ES: Final = Instrument(symbol="ESH4", venue="CME", tick_e9=250_000_000, calendar="CME", kind="future")
 
 
@@ -29,21 +32,18 @@ def run(data: Path | None) -> list[dict[str, Any]]:
     """Measure bars and footprints; recordings are not needed."""
     _ = data
     trades = random_trades(_TRADES)
+    names = {"ts_ns": "ts_event_ns", "price": "price", "lots": "qty_lots", "side": "side"}
+    peers = ask("bars", **{ours: np.ascontiguousarray(trades[name]) for ours, name in names.items()})
     figures = []
-    for rule in _RULES:
-        seconds = _best_s(lambda rule=rule: _fold(trades, rule, cells=True))  # type: ignore[misc] # bound in the loop
-        peer_s = _best_s(_polars(trades)) if rule == "time:1m" else None
-        figures.append(
-            {
-                "name": f"footprint_{rule}",
-                "what": f"footprint of {rule} bars from trades",
-                "ours": _TRADES / seconds,
-                "unit": "trades/s",
-                "peer": _TRADES / peer_s if peer_s else None,
-                "peer_name": "polars" if peer_s else "",
-                "ratio": peer_s / seconds if peer_s else None,
-                "n_events": _TRADES,
-            }
+    for rule, job in _RULES.items():
+        seconds = best_s(lambda rule=rule: _fold(trades, rule, cells=True), 3)  # type: ignore[misc] # bound in the loop
+        figures += figures_beside(
+            f"footprint_{rule}",
+            what=f"footprint of {rule} bars from trades",
+            ours=_TRADES / seconds,
+            unit="trades/s",
+            n=_TRADES,
+            peers=[(peer, _TRADES / told[job]) for peer, told in peers.items() if job in told],
         )
     return figures
 
@@ -63,21 +63,3 @@ def random_trades(n: int) -> Events:
 def _fold(trades: Events, rule: str, *, cells: bool) -> int:
     bars = Bars(_ES, 1, BarRule.parse(rule), cells=cells)
     return sum(bars.fold(trades[i : i + BLOCK_EVENTS])[0].size for i in range(0, trades.size, BLOCK_EVENTS))
-
-
-def _polars(trades: Events) -> Callable[[], Any]:
-    frame = pl.DataFrame({n: np.ascontiguousarray(trades[n]) for n in ("ts_event_ns", "price", "qty_lots", "side")})
-    lazy = frame.lazy().with_columns(minute=pl.col("ts_event_ns") // 60_000_000_000)
-    bought = pl.col("qty_lots").filter(pl.col("side") > 0).sum().alias("ask")
-    sold = pl.col("qty_lots").filter(pl.col("side") < 0).sum().alias("bid")
-    return lambda: lazy.group_by("minute", "price").agg(bought, sold).sort("minute", "price").collect()
-
-
-def _best_s(work: Callable[[], Any], runs: int = 3) -> float:
-    work()
-    best = float("inf")
-    for _ in range(runs):
-        start = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - start)
-    return best

@@ -2,7 +2,9 @@
 
 Tapes are recordings where there are any, else simulated sessions; their commonest instrument, prints included, since
 they are part of the work. The book is built from events within the figure. Figures are events in a second of processor
-time, the best of several runs over blocks of 65,536 events; one event live is wall time, since a caller waits for it.
+time, the best of several runs over blocks of 65,536 events. One event live is told in wall time, since a caller waits
+for it, and its p99 in processor time too: on a machine that does other things beside, one event in a hundred waits for
+those. Of several runs each figure is the lowest.
 
 No peer: no library that could be found computes such a set from events, let alone with a book and in one pass. A part
 of it beside a part of another (indicators, fractional differences, Hawkes) is measured in the benchmarks of those.
@@ -17,6 +19,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from tapebook.bench._figures import best_s, figure
 from tapebook.features.catalogue import Catalogue
 from tapebook.market.events import Events
 from tapebook.market.instruments import Instrument
@@ -34,8 +37,8 @@ _SIMULATED: Final = {
     "a simulated BTC": "sim:btc?duration_s=600&seed=1",
 }
 _EVENTS_MAX: Final = 1_000_000
-_RUNS: Final = 5
-_LIVE_RUNS: Final = 20_000
+_LIVE_EVENTS: Final = 20_000
+_LIVE_RUNS: Final = 5
 
 
 def run(data: Path | None) -> list[dict[str, Any]]:
@@ -43,8 +46,9 @@ def run(data: Path | None) -> list[dict[str, Any]]:
     figures = []
     for what, events, instrument in _tapes(data):
         for clock, options in (("bars of a second", {}), ("a bar for every trade", {"bar_trades": 1})):
-            speed = events.size / _seconds(_fold(events, instrument, options))
-            figures.append(_figure("catalogue", f"book and 27 features, {clock}: {what}", speed, "events/s", events))
+            speed = events.size / best_s(_fold(events, instrument, options))
+            told = f"book and 27 features, {clock}: {what}"
+            figures.append(figure("catalogue", what=told, ours=speed, unit="events/s", n=events.size))
         figures += _live(what, events, instrument)
     return figures
 
@@ -77,32 +81,29 @@ def _fold(events: Events, instrument: Instrument, options: dict[str, Any]) -> Ca
 def _live(what: str, events: Events, instrument: Instrument) -> list[dict[str, Any]]:
     """Advance event by event at the end of the tape."""
     catalogue = Catalogue(instrument, int(events["instrument_id"][0]))
-    warm = max(events.size - _LIVE_RUNS, 0)
+    warm = max(events.size - _LIVE_EVENTS, 0)
     catalogue.advance(events[:warm])
-    taken = []
-    for i in range(warm, events.size):
-        event = events[i : i + 1]
-        start = time.perf_counter_ns()
-        catalogue.advance(event)
-        taken.append(time.perf_counter_ns() - start)
-    median, p99 = np.percentile(taken, [50, 99]).tolist()
+    memory = catalogue.save()
+    runs = []
+    for _ in range(_LIVE_RUNS):
+        catalogue.restore(memory)
+        waited, worked = [], []
+        for i in range(warm, events.size):
+            event = events[i : i + 1]
+            wall, processor = time.perf_counter_ns(), time.thread_time_ns()
+            catalogue.advance(event)
+            worked.append(time.thread_time_ns() - processor)
+            waited.append(time.perf_counter_ns() - wall)
+        runs.append([*np.percentile(waited, [50, 99]), np.percentile(worked, 99)])
+    best = np.min(runs, axis=0).tolist()
     part = events[warm:]
     return [
-        _figure("catalogue_live", f"one event live, 27 features, {name}: {what}", value / 1_000, "µs", part)
-        for name, value in (("median", median), ("p99", p99))
+        figure(
+            "catalogue_live",
+            what=f"one event live, 27 features, {name}: {what}",
+            ours=value / 1_000,
+            unit="µs",
+            n=part.size,
+        )
+        for name, value in zip(("median", "p99", "p99 of processor time"), best, strict=True)
     ]
-
-
-def _seconds(step: Callable[[], None]) -> float:
-    step()
-    taken = []
-    for _ in range(_RUNS):
-        start = time.process_time()
-        step()
-        taken.append(time.process_time() - start)
-    return min(taken)
-
-
-def _figure(name: str, what: str, ours: float, unit: str, events: Events) -> dict[str, Any]:
-    empty: dict[str, Any] = {"peer": None, "peer_name": None, "ratio": None}
-    return {"name": name, "what": what, "ours": ours, "unit": unit, "n_events": int(events.size), **empty}

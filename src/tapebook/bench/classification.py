@@ -5,7 +5,6 @@ tclf wants the previous different price from its caller; what it takes to make t
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tapebook.bench._figures import best_s, figure
 from tapebook.features.classification import RULES, classify
 
 _PRINTS: Final = 1_000_000
@@ -25,20 +25,18 @@ def run(data: Path | None) -> list[dict[str, Any]]:
     prints = random_prints(_PRINTS)
     figures = []
     for rule in RULES:
-        seconds = _best_s(lambda rule=rule: classify(*prints, rule=rule))  # type: ignore[misc] # bound in the loop
+        seconds = best_s(lambda rule=rule: classify(*prints, rule=rule))  # type: ignore[misc] # bound in the loop
         peer = _tclf(rule, *prints)
-        peer_s = _best_s(peer) if peer else None
         figures.append(
-            {
-                "name": f"trade_side_{rule}",
-                "what": f"aggressor of a print by the rule {rule}",
-                "ours": _PRINTS / seconds,
-                "unit": "prints/s",
-                "peer": _PRINTS / peer_s if peer_s else None,
-                "peer_name": "tclf" if peer_s else "",
-                "ratio": peer_s / seconds if peer_s else None,
-                "n_events": _PRINTS,
-            }
+            figure(
+                f"trade_side_{rule}",
+                what=f"aggressor of a print by the rule {rule}",
+                ours=_PRINTS / seconds,
+                unit="prints/s",
+                n=_PRINTS,
+                peer=_PRINTS / best_s(peer) if peer else None,
+                peer_name="tclf",
+            )
         )
     return figures
 
@@ -66,13 +64,3 @@ def _tclf(
     frame["price_ex_lag"] = frame["price_ex_lag"].ffill()
     peer = ClassicalClassifier([(_PEER_NAMES.get(rule, rule), "ex")], strategy="const").fit(frame)
     return lambda: peer.predict(frame)
-
-
-def _best_s(work: Callable[[], Any], runs: int = 5) -> float:
-    work()
-    best = float("inf")
-    for _ in range(runs):
-        start = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - start)
-    return best

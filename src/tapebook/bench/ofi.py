@@ -6,13 +6,13 @@ of the book that it sees; the feed that builds the book is a figure of its own. 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from tapebook.bench._figures import best_s, figure
 from tapebook.features.book_shape import BookShape, SweepPrice
 from tapebook.features.depth import DepthFeed, DepthFold, DepthView
 from tapebook.features.flow_rates import FlowRates
@@ -40,10 +40,12 @@ def run(data: Path | None) -> list[dict[str, Any]]:
         "sweep_price": ("prices of a sweep", lambda: SweepPrice(sweep_lots=50)),
         "flow_rates": ("rates of adds, cancels and trades", lambda: FlowRates(_ES.tick_e9)),
     }
-    figures = [_figure("depth_feed", "book with ten levels a side", _best_s(lambda: _feed(events)), events.size)]
+    speed = _EVENTS / best_s(lambda: _feed(events), 3)
+    figures = [figure("depth_feed", what="book with ten levels a side", ours=speed, unit="events/s", n=_EVENTS)]
     for name, (what, make) in folds.items():
-        seconds = _best_s(lambda make=make: _fold(make, views))  # type: ignore[misc] # bound in the loop
-        figures.append(_figure(name, f"{what}, besides the book", seconds, n_changes))
+        seconds = best_s(lambda make=make: _fold(make, views), 3)  # type: ignore[misc] # bound in the loop
+        speed = n_changes / seconds
+        figures.append(figure(name, what=f"{what}, besides the book", ours=speed, unit="events/s", n=n_changes))
     return figures
 
 
@@ -71,26 +73,3 @@ def _fold(make: Callable[[], DepthFold], views: list[DepthView]) -> None:
     fold = make()
     for view in views:
         fold.fold(view)
-
-
-def _figure(name: str, what: str, seconds: float, n: int) -> dict[str, Any]:
-    return {
-        "name": name,
-        "what": what,
-        "ours": n / seconds,
-        "unit": "events/s",
-        "peer": None,
-        "peer_name": "",
-        "ratio": None,
-        "n_events": n,
-    }
-
-
-def _best_s(work: Callable[[], Any], runs: int = 3) -> float:
-    work()
-    best = float("inf")
-    for _ in range(runs):
-        start = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - start)
-    return best

@@ -1,16 +1,15 @@
-"""VPIN of a million prints, beside the obvious Python loop over the same prints."""
+"""VPIN of a million prints, beside the obvious Python loop: no library that is kept up could be found."""
 
 from __future__ import annotations
 
-import time
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tapebook.bench._figures import best_s, figure
 from tapebook.features.vpin import make, vpin
 from tapebook.market.events import Events, Kind, empty_events
 from tapebook.market.instruments import Instrument
@@ -28,24 +27,16 @@ def run(data: Path | None) -> list[dict[str, Any]]:
     lots, side = random_prints(_PRINTS)
     bucket = int(lots.sum()) // _BUCKETS
     events = _events(lots, side)
+    plain = lots.tolist(), side.tolist()
+    peer = _PRINTS / best_s(lambda: python_loop(*plain, bucket, _N), 1)
     figures = []
-    for name, what, work in (
-        ("vpin", "VPIN of arrays of prints", lambda: vpin(lots, side, bucket, _N)),
-        ("vpin_operator", "VPIN as an operator, feed and book included", lambda: _fold(events, bucket)),
+    for name, what, beside, work in (
+        ("vpin", "VPIN of arrays of prints", peer, lambda: vpin(lots, side, bucket, _N)),
+        ("vpin_operator", "VPIN as an operator, feed and book included", None, lambda: _fold(events, bucket)),
     ):
-        seconds = _best_s(work, 5)
-        peer_s = _best_s(lambda: python_loop(lots.tolist(), side.tolist(), bucket, _N), 1) if name == "vpin" else None
+        speed = _PRINTS / best_s(work)
         figures.append(
-            {
-                "name": name,
-                "what": what,
-                "ours": _PRINTS / seconds,
-                "unit": "prints/s",
-                "peer": _PRINTS / peer_s if peer_s else None,
-                "peer_name": "a Python loop" if peer_s else "",
-                "ratio": peer_s / seconds if peer_s else None,
-                "n_events": _PRINTS,
-            }
+            figure(name, what=what, ours=speed, unit="prints/s", n=_PRINTS, peer=beside, peer_name="a Python loop")
         )
     return figures
 
@@ -88,13 +79,3 @@ def _fold(events: Events, bucket: int) -> int:
     operator = make(_PLAIN, 1, bucket_lots=bucket, n=_N)
     blocks = range(0, events.size, BLOCK_EVENTS)
     return sum(operator.advance(events[i : i + BLOCK_EVENTS])["ts_ns"].size for i in blocks)
-
-
-def _best_s(work: Callable[[], Any], runs: int) -> float:
-    work()
-    best = float("inf")
-    for _ in range(runs):
-        start = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - start)
-    return best

@@ -21,7 +21,7 @@ prints without an aggressor count in the volume, not in the signed lots.
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -110,6 +110,9 @@ class Catalogue:
     >>> rows["mid"].tolist(), rows["imbalance"].tolist()[3], rows["ofi_1"].tolist()
     ([nan, 100.0, 100.0, 100.0], 0.125, [nan, nan, 0.0, 4.0])
     """
+
+    row_for_each_event: ClassVar[bool] = True
+    """Tables that sample it need not ask which event a row is of."""
 
     def __init__(
         self,

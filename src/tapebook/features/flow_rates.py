@@ -55,7 +55,9 @@ class FlowRates:
     Rates fade by real time and begin anew with each session; NaN until one half-life of it has passed. An order counts
     where it stands to the best price that could be seen before its message. A modification counts as a cancel and an
     add of what it left, and as nothing where its message told of a fill on its side; a cancel that only takes away what
-    was filled is none. Snapshots, what only came into view, and records that only inform count as nothing.
+    was filled is none. Snapshots, what only came into view, records that only inform, and crosses and off-book prints
+    count as nothing. Before the first print of the tape what trades is not known, nor, on a tape of levels, what is
+    cancelled: NaN.
 
     Parameters
     ----------
@@ -101,6 +103,7 @@ class FlowRates:
         n = kernel.advance_flow_rates(
             e["kind"],
             e["flags"],
+            e["detail"],
             e["side"],
             e["price"],
             e["qty_lots"],

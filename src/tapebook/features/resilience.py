@@ -38,7 +38,8 @@ class Resilience:
 
     An episode begins where, at most ``settle_s`` after a trade, the best ``reach`` levels of the side that it took from
     hold at least ``depleted_share`` less than before it. One episode a side at a time: further trades belong to it.
-    Where a venue tells trades and levels in messages of their own, the trade has to come first, or with them.
+    Where a venue tells trades and levels in messages of their own, the trade has to come first, or with them. Crosses
+    and off-book prints took from no level and begin none.
 
     Parameters
     ----------
@@ -84,7 +85,9 @@ class Resilience:
         n = kernel.advance_resilience(
             e["kind"],
             e["flags"],
+            e["detail"],
             e["side"],
+            e["price"],
             e["qty_lots"],
             view.clock_ns,
             view.session,

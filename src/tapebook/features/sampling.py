@@ -70,7 +70,10 @@ def part_of(label: str, entry: Registered, instrument: Instrument, instrument_id
             return fold
         return operator
 
-    told = getattr(make(), "columns", entry.columns)  # a feature whose columns hang on its parameters tells them
+    unit: Any = make()
+    if not hasattr(unit, "columns") and hasattr(unit, "_together"):  # an operator around one fold of the depth
+        unit = unit._together.folds["fold"]  # noqa: SLF001 - as above
+    told = getattr(unit, "columns", entry.columns)  # a feature whose columns hang on its parameters tells them
     return Part(label, tuple(told), make)
 
 

@@ -100,9 +100,9 @@ def bollinger(prices: ArrayLike, length: int = 20, width: float = 2.0) -> Bands:
     """
     _check_bollinger(length, width)
     x = _prices(prices)
-    out = np.empty((3, x.size))
+    out = np.empty((5, x.size))
     kernel.bollinger_run(x, length, width, np.zeros(length), np.zeros(kernel.BOLLINGER_N), out)
-    return _bands(out, width)
+    return Bands(*out)
 
 
 def ema(prices: ArrayLike, length: int = 20) -> NDArray[np.float64]:
@@ -247,11 +247,11 @@ class Bollinger(BarFold):
 
     def fold_spell(self, bars: ClockBars, out: dict[str, NDArray[np.float64]]) -> None:
         """Write the columns of bars that belong together."""
-        found = np.empty((3, bars.close.size))
+        found = np.empty((5, bars.close.size))
         kernel.bollinger_run(
             bars.close, self._length, self._width, self.memory["ring"], self.memory["bollinger"], found
         )
-        for name, column in zip(self.names, _bands(found, self._width), strict=True):
+        for name, column in zip(self.names, found, strict=True):
             out[name][:] = column
 
 
@@ -312,14 +312,6 @@ def _prices(values: ArrayLike) -> NDArray[np.float64]:
     if x.ndim != 1:
         raise ConfigurationError("prices of a strange shape", expected="one dimension", found=str(x.shape))
     return x
-
-
-def _bands(found: NDArray[np.float64], width: float) -> Bands:
-    mid, sd, position = found
-    reach = width * sd
-    bandwidth = np.full(mid.size, np.nan)
-    np.divide(2.0 * reach, mid, out=bandwidth, where=mid != 0.0)
-    return Bands(mid, mid + reach, mid - reach, position, bandwidth)
 
 
 def _check(value: int, least: int, name: str) -> None:

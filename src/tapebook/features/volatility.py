@@ -64,7 +64,7 @@ def realised_variance(returns: ArrayLike) -> float:
     25.0
     """
     r = _returns(returns, 1)
-    return float(r @ r)
+    return float(np.square(r).sum())
 
 
 def bipower_variance(returns: ArrayLike) -> float:

@@ -44,7 +44,7 @@ def dot_at(weights: NDArray[np.float64], values: NDArray[np.float64], start: int
 
 
 def _whole_lanes(typing_context: Any, weights: Any, values: Any, start: Any, rows: Any, whole: Any) -> Any:  # noqa: ARG001 - numba's protocol for intrinsics
-    """Sum over the first ``whole`` weights, a multiple of _WIDTH: ``rows`` of them, a multiple of LANES, in full rows."""
+    """Sum over the first ``whole`` weights (a multiple of _WIDTH), ``rows`` of them (of LANES) in full rows."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         sources = []

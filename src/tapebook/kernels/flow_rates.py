@@ -1,7 +1,8 @@
 """Exponentially weighted rates of what joins, leaves and takes each side, at the touch and near it.
 
 Each sum fades as ``S <- exp(-dt / tau) S + x``; the rate is ``S / tau`` per second. An event counts where it stands to
-the best price that could be seen before its message: at it or better, or at most ``near`` beyond it.
+the best price that could be seen before its message: at it or better, or at most ``near`` beyond it. What trades is not
+known (NaN) before the first print: a tape without prints has no rate of 0.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tapebook.kernels import kernel
+from tapebook.kernels.classification import in_book
 from tapebook.market.events import MISSING, Flag, Kind
 
 _TRADE, _LEVEL, _ADD, _CANCEL = int(Kind.TRADE), int(Kind.LEVEL), int(Kind.ADD), int(Kind.CANCEL)
@@ -19,9 +21,11 @@ _SNAPSHOT, _VIEW, _INFO, _LAST = int(Flag.SNAPSHOT), int(Flag.VIEW), int(Flag.IN
 ADDED, CANCELLED, TRADED, TAKEN, N_WHAT = 0, 1, 2, 3, 4
 """What is counted: joined, cancelled, traded, and taken off a level for a reason that the tape does not tell."""
 
-LAST_NS, SINCE_NS, SESSION, BID_PX, BID_NS, ASK_PX, ASK_NS, THREAD, FILLED, N_STATE = 0, 1, 2, 3, 4, 5, 6, 7, 8, 10
+LAST_NS, SINCE_NS, SESSION, BID_PX, BID_NS, ASK_PX, ASK_NS, THREAD, FILLED, PRINTED = 0, 1, 2, 3, 4, 5, 6, 7, 8, 10
+N_STATE = 11
 """Places in the state: when the sums were brought up to date, when the session began, its number, the best prices and
-since when they stand, the thread, lots filled in the message under way (bids, asks); how many places."""
+since when they stand, the thread, lots filled in the message under way (bids, asks), whether there ever was a print;
+how many places."""
 
 
 @kernel
@@ -60,6 +64,7 @@ def zone_of(price: int, best: int, s: int, near: int) -> int:
 def advance_flow_rates(
     kind: NDArray[np.uint8],
     flags: NDArray[np.uint16],
+    detail: NDArray[np.uint8],
     side: NDArray[np.int8],
     price: NDArray[np.int64],
     qty_lots: NDArray[np.int64],
@@ -75,7 +80,7 @@ def advance_flow_rates(
     state: NDArray[np.int64],
     sums: NDArray[np.float64],  # (2 sides, 2 zones, N_WHAT, orders and lots)
     out_at: NDArray[np.int64],
-    out: NDArray[np.float64],  # (events, 2, 2, N_WHAT, 2): the sums
+    out: NDArray[np.float64],  # (events, 2, 2, N_WHAT, 2): the sums; NaN for what traded before the first print
     age_ns: NDArray[np.int64],  # (events, 2): how long the best prices stand; MISSING without one
     warm: NDArray[np.bool_],
 ) -> int:
@@ -108,9 +113,12 @@ def advance_flow_rates(
             zone = zone_of(price[i], books[row, 2 * s * n_levels], s, near)
             lots = np.float64(qty_lots[i])
             if what == _TRADE:
-                count_flow(sums, s, TRADED, 0, 1.0, lots)
+                if in_book(what, detail[i], price[i], qty_lots[i]):
+                    state[PRINTED] = 1
+                    count_flow(sums, s, TRADED, 0, 1.0, lots)
             elif what == _ADD:
-                count_flow(sums, s, ADDED, zone, 1.0, lots)
+                if qty_lots[i] > 0:
+                    count_flow(sums, s, ADDED, zone, 1.0, lots)
             elif what == _CANCEL:
                 # Some venues tell a fill and then cancel what was filled: that is no cancel.
                 filled = min(state[FILLED + s], qty_lots[i])
@@ -118,7 +126,8 @@ def advance_flow_rates(
                 if filled < qty_lots[i]:
                     count_flow(sums, s, CANCELLED, zone, 1.0, lots - np.float64(filled))
             elif what == _MODIFY and state[FILLED + s] == 0:
-                count_flow(sums, s, ADDED, zone, 1.0, lots)
+                if qty_lots[i] > 0:
+                    count_flow(sums, s, ADDED, zone, 1.0, lots)
                 count_flow(sums, s, CANCELLED, zone, 1.0, lots)
             elif what == _LEVEL and zone < 2:
                 was = shown_size(books, row, s, n_levels, price[i])
@@ -152,7 +161,8 @@ def advance_flow_rates(
             age_ns[n, s] = max(now - since, 0) if stands else MISSING
             for z in range(2):
                 for w in range(N_WHAT):
-                    out[n, s, z, w, 0] = sums[s, z, w, 0]
-                    out[n, s, z, w, 1] = sums[s, z, w, 1]
+                    told_of = w != TRADED or state[PRINTED] != 0
+                    out[n, s, z, w, 0] = sums[s, z, w, 0] if told_of else np.nan
+                    out[n, s, z, w, 1] = sums[s, z, w, 1] if told_of else np.nan
         n += 1
     return n

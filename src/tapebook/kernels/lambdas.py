@@ -57,7 +57,8 @@ def advance_flow_bars(
 ) -> int:
     """Write every bar that the events closed: the first event in a later cell of the clock, or session, closes it.
 
-    Bars without an event do not exist. The mids are those at the bar's two ends; none across a break of the thread.
+    Bars without an event do not exist, and events before the first stamp of the tape are in none. The mids are those at
+    the bar's two ends; none across a break of the thread.
     """
     kind = events["kind"]
     price = events["price"]
@@ -66,6 +67,8 @@ def advance_flow_bars(
     detail = events["detail"]
     n = 0
     for i in range(kind.size):
+        if clock_ns[i] == MISSING:
+            continue
         cell = clock_ns[i] // bar_ns
         if ints[AT] >= 0 and (cell != ints[CELL] or session[i] != ints[SESSION]):
             ints[MID2_LAST] = _twice_mid(bid_px[i], ask_px[i])

@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tapebook.kernels import kernel
+from tapebook.kernels.classification import in_book
 from tapebook.kernels.touch import TWO_SIDED, touch_state
-from tapebook.market.events import MISSING, Flag, Kind
+from tapebook.market.events import MISSING, Flag
 
-_TRADE, _LAST = int(Kind.TRADE), int(Flag.LAST)
+_LAST = int(Flag.LAST)
 
 IDLE, WATCHING, RECOVERING = 0, 1, 2
 """Phases of a side: nothing, a trade whose effect may still show, an episode."""
@@ -66,7 +67,9 @@ def close_slot(
 def advance_resilience(
     kind: NDArray[np.uint8],
     flags: NDArray[np.uint16],
+    detail: NDArray[np.uint8],
     side: NDArray[np.int8],
+    price: NDArray[np.int64],
     qty_lots: NDArray[np.int64],
     clock_ns: NDArray[np.int64],
     session: NDArray[np.int64],
@@ -101,7 +104,8 @@ def advance_resilience(
                 n = close_slot(slot, s, i, CUT_OFF, out_at, out, n)
             elif now - slot[START_NS] > horizon_ns:
                 n = close_slot(slot, s, i, TOO_SLOW, out_at, out, n)
-        if kind[i] == _TRADE and side[i] != 0 and 0 < qty_lots[i] < 1 << 53 and trading[i] and now != MISSING:
+        met = in_book(kind[i], detail[i], price[i], qty_lots[i]) and qty_lots[i] < 1 << 53 and side[i] != 0
+        if met and trading[i] and now != MISSING:
             s = 1 if side[i] > 0 else 0  # the aggressor takes from the other side
             slot = state[s]
             if slot[PHASE] == WATCHING:

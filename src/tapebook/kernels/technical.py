@@ -209,27 +209,35 @@ def bollinger_moments(
 def bollinger_step(x: float, length: int, width: float, ring: NDArray[np.float64], state: NDArray[np.float64]) -> float:
     """Take one price; return %b: 0 at the lower band, 1 at the upper; NaN before ``length`` and where all agree."""
     _mean, sd, above = bollinger_moments(x, length, ring, state)
-    return 0.5 + above / (2.0 * width * sd) if sd > 0.0 else np.nan
+    return 0.5 + above / (2.0 * (width * sd)) if sd > 0.0 else np.nan
 
 
-@kernel
+@lean_helper
+def _write_bands(i: int, mean: float, sd: float, above: float, width: float, out: NDArray[np.float64]) -> None:
+    reach = width * sd
+    out[0, i] = mean
+    out[1, i] = mean + reach
+    out[2, i] = mean - reach
+    out[3, i] = 0.5 + above / (2.0 * reach) if sd > 0.0 else np.nan
+    out[4, i] = 2.0 * reach / mean if mean != 0.0 else np.nan
+
+
+@lean_kernel
 def bollinger_run(
     x: NDArray[np.float64],
     length: int,
     width: float,
     ring: NDArray[np.float64],
     state: NDArray[np.float64],
-    out: NDArray[np.float64],  # (3, n): mean, deviation, %b
+    out: NDArray[np.float64],  # (5, n): mean, upper, lower, %b, bandwidth
 ) -> None:
-    """Write mean, deviation and what :func:`bollinger_step` says of each price into the rows of ``out``."""
+    """Write the bands and what :func:`bollinger_step` says of each price into the rows of ``out``."""
     share = 1.0 / length
-    per_sd = 2.0 * width
     i = 0
     while i < x.size:
         while i < x.size and not (state[BOLLINGER_SEEN] >= length and math.isfinite(x[i])):
             mean, sd, above = bollinger_moments(x[i], length, ring, state)
-            out[0, i], out[1, i] = mean, sd
-            out[2, i] = 0.5 + above / (per_sd * sd) if sd > 0.0 else np.nan
+            _write_bands(i, mean, sd, above, width, out)
             i += 1
         at = int(state[BOLLINGER_AT])
         last = ring[at - 1 if at > 0 else length - 1]
@@ -252,7 +260,7 @@ def bollinger_run(
             m = total * share
             variance = squares * share - m * m
             if alike >= length:
-                out[0, i], out[1, i], out[2, i] = now, 0.0, np.nan
+                _write_bands(i, now, 0.0, 0.0, width, out)
                 i += 1
                 continue
             if variance < _CANCELLED * m * m:
@@ -260,10 +268,7 @@ def bollinger_run(
                 total, squares = _sums(shift, length, ring)
                 m = total * share
                 variance = squares * share - m * m
-            sd = math.sqrt(max(variance, 0.0))
-            out[0, i] = shift + m
-            out[1, i] = sd
-            out[2, i] = 0.5 + (now - shift - m) / (per_sd * sd) if sd > 0.0 else np.nan
+            _write_bands(i, shift + m, math.sqrt(max(variance, 0.0)), now - shift - m, width, out)
             i += 1
         state[BOLLINGER_AT], state[BOLLINGER_ALIKE] = at, alike
         state[BOLLINGER_SHIFT], state[BOLLINGER_SUM], state[BOLLINGER_SQUARES] = shift, total, squares
@@ -304,10 +309,15 @@ def ema_run(x: NDArray[np.float64], length: int, state: NDArray[np.float64], out
         state[EMA_MEAN] = m
 
 
+@lean_helper
+def _all_finite(high: float, low: float, close: float) -> bool:
+    return math.isfinite(high) and math.isfinite(low) and math.isfinite(close)
+
+
 @lean_kernel
 def atr_step(high: float, low: float, close: float, length: int, state: NDArray[np.float64]) -> float:
     """Take one bar; return Wilder's average true range, begun with the mean of the first ``length`` true ranges."""
-    if not (math.isfinite(high) and math.isfinite(low) and math.isfinite(close)):
+    if not _all_finite(high, low, close):
         state[:] = 0.0
         return np.nan
     seen = state[ATR_SEEN]
@@ -322,7 +332,7 @@ def atr_step(high: float, low: float, close: float, length: int, state: NDArray[
             return np.nan
         state[ATR_MEAN] /= length
     else:
-        state[ATR_MEAN] += (true_range - state[ATR_MEAN]) / length
+        state[ATR_MEAN] += 1.0 / length * (true_range - state[ATR_MEAN])
     return state[ATR_MEAN]
 
 
@@ -335,6 +345,17 @@ def atr_run(
     state: NDArray[np.float64],
     out: NDArray[np.float64],
 ) -> None:
-    """Write what :func:`atr_step` says of each bar."""
-    for i in range(close.size):
-        out[i] = atr_step(high[i], low[i], close[i], length, state)
+    """Write what :func:`atr_step` says of each bar, to the last bit."""
+    share = 1.0 / length
+    i = 0
+    while i < close.size:
+        while i < close.size and not (state[ATR_SEEN] > length and _all_finite(high[i], low[i], close[i])):
+            out[i] = atr_step(high[i], low[i], close[i], length, state)
+            i += 1
+        last, mean = state[ATR_CLOSE], state[ATR_MEAN]
+        while i < close.size and _all_finite(high[i], low[i], close[i]):
+            mean += share * (max(high[i], last) - min(low[i], last) - mean)
+            last = close[i]
+            out[i] = mean
+            i += 1
+        state[ATR_CLOSE], state[ATR_MEAN] = last, mean

@@ -63,7 +63,8 @@ def breaks(kind: int, flags: int, detail: int) -> bool:
 def steady_clock(ts_ns: NDArray[np.int64], state: NDArray[np.int64], out: NDArray[np.int64]) -> None:
     """Write a clock that goes with the stamps but not with a single wild one.
 
-    Small steps back are held at the latest time. ``state``: now (MISSING at first), pending, how many pending.
+    Small steps back are held at the latest time. The records of one message share one stamp: they do not confirm each
+    other. ``state``: now (MISSING at first), pending, how many pending.
     """
     for i in range(ts_ns.size):
         t = ts_ns[i]
@@ -80,7 +81,7 @@ def steady_clock(ts_ns: NDArray[np.int64], state: NDArray[np.int64], out: NDArra
             if ahead > 0:
                 state[CLOCK_NOW] = t
             state[CLOCK_PENDING_N] = 0
-        else:
+        elif state[CLOCK_PENDING_N] == 0 or t != state[CLOCK_PENDING]:
             near = False
             if state[CLOCK_PENDING_N] > 0:
                 step = t - state[CLOCK_PENDING]

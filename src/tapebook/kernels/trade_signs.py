@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tapebook.kernels import kernel
 from tapebook.kernels.classification import VENUE, in_book, side_by, tick_sign_of
+from tapebook.market.events import MISSING
 
 R_CLOCK, R_SIDE, R_LOTS, R_ROOT, R_N = 0, 1, 2, 3, 4
 """Columns of the ring of prints, and how many there are."""
@@ -84,6 +85,12 @@ def advance_trade_imbalance(
         if not trading[i] or not in_book(kind[i], detail[i], price[i], qty[i]):
             continue
         now = clock_ns[i]
+        out_at[n] = i
+        if now == MISSING:  # before the first stamp of the tape: in no window of time
+            for c in range(7):
+                out[n, c] = 0
+            n += 1
+            continue
         ended = session[i] != memory[SESSION]
         memory[SESSION] = session[i]
         while memory[FIRST] < memory[LAST]:
@@ -99,7 +106,6 @@ def advance_trade_imbalance(
         ring[k, R_ROOT] = int(math.sqrt(qty[i]) * _ROOT_UNIT + 0.5)
         memory[LAST] += 1
         _count(1, ring[k, R_SIDE], ring[k, R_LOTS], ring[k, R_ROOT], memory)
-        out_at[n] = i
         for c in range(7):
             out[n, c] = memory[COUNT + c]
         n += 1

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tapebook.kernels import kernel
+from tapebook.kernels.dot import dot_at
 
 RV, BV, MIN_RV, MED_RV, SHARE, Z, MEASURES_N = 0, 1, 2, 3, 4, 5, 6
 """Places of the measures, and how many there are."""
@@ -109,3 +110,10 @@ def volatility_run(
         if marks[SEEN] == n:
             measure_returns(size, power, at, n, out[i])
         marks[AT] = 0 if at == n else at
+
+
+@kernel
+def lagged_products(r: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+    """Write the sums of products of returns with those ``h`` before, for ``h`` from 0."""
+    for h in range(out.size):
+        out[h] = dot_at(r[: r.size - h], r, h)

@@ -182,7 +182,9 @@ def _write_row(
         out[O_NULL] = math.sqrt(2.0 * q2 * n / (math.pi * q1 * ints[SUM_SIZE]))
     out[O_UNKNOWN] = ints[SUM_UNKNOWN] / ints[SUM_SIZE]
     out[O_LOTS] = ints[SUM_SIZE]
-    out[O_SPAN_NS] = ring[last, R_END] - ring[ints[CLOSED] % n, R_START]
+    start, end = ring[ints[CLOSED] % n, R_START], ring[last, R_END]
+    if MISSING not in (start, end):  # prints before the first stamp of the tape fill buckets too
+        out[O_SPAN_NS] = end - start
 
 
 @kernel
@@ -262,14 +264,14 @@ def advance_vpin(
             if ints[NEXT_SIZE] > 0 and rule != BULK:  # bars have no signs that could be independent
                 floats[Q1] += lots
                 floats[Q2] += float(lots) * float(lots)
-            if rule == BULK:
+            if rule == BULK and now != MISSING:
                 ints[BAR] = now // bar_ns
                 ints[BAR_LOTS] += lots
                 ints[BAR_PRICE] = price[i]
                 ints[BAR_NS] = now
             else:
-                sign = np.int64(side[i])
-                if rule != VENUE:
+                sign = np.int64(0) if rule == BULK else np.int64(side[i])  # no stamp, no bar
+                if rule not in (VENUE, BULK):
                     by_tick = tick_sign_of(price[i], session[i], thread[i], tick)
                     sign = side_by(rule, by_tick, price[i], bid_px[i], ask_px[i])
                 if ints[NEXT_SIZE] > 0:

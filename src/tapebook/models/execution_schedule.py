@@ -60,6 +60,11 @@ class Schedule:
     expected_cost: float
     variance: float
 
+    def table(self) -> list[dict[str, float]]:
+        """Return a row for each slice: when it starts, what is held then, what is traded in it."""
+        rows = zip(self.times.tolist(), self.holdings_lots.tolist(), self.trades_lots.tolist(), strict=False)
+        return [{"time": t, "holdings_lots": x, "trades_lots": n} for t, x, n in rows]
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain numbers and lists."""
         return {

@@ -1,4 +1,4 @@
-"""Which features there are, and which of them a user means: ``ofi,windows:windows_ms=5/50,hawkes:half_life_s=2``.
+"""Which features there are, and which of them a user means: ``ofi,windows:windows_ms=5/50,rsi:length=9``.
 
 Features are found by importing: the modules of ``tapebook.features``, those that other packages offer under the entry
 point group ``tapebook.features``, and the files that a user names. What registers itself on the way is a feature.
@@ -30,6 +30,7 @@ GROUP: Final = "tapebook.features"
 """Entry point group of packages that offer features."""
 
 _PLAIN_DOC: Final = re.compile(r"Return (the feature|.*) as an operator.*\.")
+_CLASS: Final = re.compile(r":class:`(\w+)`")
 _NUMBER: Final = re.compile(r"[-+]?\.?\d")
 _ORDER: Final = ("trades", "quotes", "levels", "orders")
 
@@ -238,16 +239,23 @@ def describe(entry: Registered) -> dict[str, Any]:
 
 
 def _summary(entry: Registered) -> str:
-    """Return the first paragraph of what the factory says of itself, else of what its module does."""
-    own = " ".join((inspect.getdoc(entry.make) or "").split("\n\n")[0].split())
+    """Return what a feature is in a sentence: its factory's, else its class's, else its module's."""
+    own = _first_paragraph(entry.make)
     plain = _PLAIN_DOC.fullmatch(own)
-    if plain is not None and plain[1] != "the feature":
-        return f"{plain[1][0].upper()}{plain[1][1:]}."
     if own and plain is None:
         return own
     home = sys.modules.get(entry.home)
-    text = (home.__doc__ if home is not None else "") or ""
-    return " ".join(text.strip().split("\n\n")[0].split())
+    named = _CLASS.search(own)
+    told = getattr(home, named[1] if named else entry.name.title().replace("_", ""), None)
+    if isinstance(told, type) and told.__doc__:
+        return _first_paragraph(told)
+    if plain is not None and plain[1] != "the feature":
+        return f"{plain[1][0].upper()}{plain[1][1:]}."
+    return _first_paragraph(home)
+
+
+def _first_paragraph(thing: object) -> str:
+    return " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split()).replace("``", "`")
 
 
 def _shown(default: Any) -> str:

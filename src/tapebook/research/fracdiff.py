@@ -8,17 +8,20 @@ the order.
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from tapebook.features.fracdiff import MOST, fracdiff, fracdiff_weights
 from tapebook.market.errors import ConfigurationError
+from tapebook.research.threads import one_thread
 
 __all__ = ["StationaryOrder", "smallest_stationary_order", "unit_root_test"]
 
 _LEFT_MIN = 50  # values that a test needs
+_NUMBERS = ("order", "t", "critical", "lags", "correlation", "n_weights", "n_values")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class StationaryOrder:
         How far the window looks back.
     n_values
         Values that were tested.
+    looked
+        Every order that was tested, in the order of the search.
     """
 
     order: float
@@ -48,8 +53,19 @@ class StationaryOrder:
     correlation: float
     n_weights: int
     n_values: int
+    looked: tuple[StationaryOrder, ...] = ()
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return a row for each order that was tested, lowest first."""
+        tested = sorted(self.looked, key=lambda one: one.order)
+        return [{name: getattr(one, name) for name in _NUMBERS} for one in tested]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain numbers."""
+        return {name: getattr(self, name) for name in _NUMBERS} | {"looked": self.table()}
 
 
+@one_thread()
 def unit_root_test(values: ArrayLike, lags: int | None = None) -> tuple[float, float, int]:
     """Return the augmented Dickey-Fuller t (with a constant), its 5 % critical value and the lags taken.
 
@@ -82,6 +98,7 @@ def unit_root_test(values: ArrayLike, lags: int | None = None) -> tuple[float, f
     return float(found[0]), float(found[4]["5%"]), int(found[2])
 
 
+@one_thread()
 def smallest_stationary_order(
     values: ArrayLike,
     *,
@@ -92,6 +109,9 @@ def smallest_stationary_order(
     precision: float = 0.01,
 ) -> StationaryOrder:
     """Return the smallest order at which the unit-root test rejects at 5 %, found by halving.
+
+    Halving takes t to fall with the order. Where lags are chosen anew at each order, or the window is short, it does
+    not always, and a smaller order may have been passed over: look at :meth:`StationaryOrder.table`.
 
     Parameters
     ----------
@@ -129,16 +149,16 @@ def smallest_stationary_order(
         t, critical, taken = unit_root_test(y, lags)
         level = x[n_weights - 1 :]
         correlation = float(np.corrcoef(y, level)[0, 1])
-        return t < critical, StationaryOrder(order, t, critical, taken, correlation, n_weights, y.size)
+        looked.append(StationaryOrder(order, t, critical, taken, correlation, n_weights, y.size))
+        return t < critical, looked[-1]
 
+    looked: list[StationaryOrder] = []
     stationary, best = look(0.0)
     if stationary:
-        return best
+        return replace(best, looked=tuple(looked))
     stationary, best = look(highest)
     if not stationary:
-        return StationaryOrder(
-            float("nan"), best.t, best.critical, best.lags, best.correlation, best.n_weights, best.n_values
-        )
+        return replace(best, order=float("nan"), looked=tuple(looked))
     low, high = 0.0, highest
     while high - low > precision:
         middle = 0.5 * (low + high)
@@ -147,4 +167,4 @@ def smallest_stationary_order(
             high, best = middle, found
         else:
             low = middle
-    return best
+    return replace(best, looked=tuple(looked))

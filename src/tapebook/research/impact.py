@@ -33,6 +33,7 @@ from tapebook.features.touch import TouchFeed
 from tapebook.market.errors import ConfigurationError, DataQualityError
 from tapebook.market.events import MISSING, Kind, TradeCondition
 from tapebook.market.tape import Tape
+from tapebook.research.threads import one_thread
 
 __all__ = [
     "Impact",
@@ -282,6 +283,7 @@ def of_runs(trades: SignedTrades, *, orders_min: int = 2, bins: int = 12) -> Imp
     return _by_size("runs", trades, lots[long], moves[long], bins)
 
 
+@one_thread()
 def _by_size(what: str, trades: SignedTrades, lots: Floats, moves: Floats, bins: int) -> Impact:
     volume, volatility = float(trades.qty_lots.sum()), trades.volatility()
     if volatility == 0 or lots.size < 10 * bins:

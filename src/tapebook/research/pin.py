@@ -1,4 +1,4 @@
-"""PIN: the probability of informed trading, from daily numbers of buys and sells (Easley, Kiefer, O'Hara, Paperman 1996).
+"""PIN: the probability of informed trading, from daily numbers of buys and sells (Easley and others 1996).
 
 A day has news with probability alpha, bad news with delta of that. Uninformed buys and sells come at rates eps_buy and
 eps_sell, informed orders at mu, on the side of the news::

@@ -37,6 +37,7 @@ from tapebook.kernels.hayashi_yoshida import hayashi_yoshida
 from tapebook.market.errors import ConfigurationError, DataQualityError
 from tapebook.market.events import MISSING, Flag, Kind
 from tapebook.market.tape import Tape
+from tapebook.research.threads import one_thread
 
 __all__ = ["LeadLag", "Mids", "Shares", "covariance", "lead_lag", "mids_of", "on_grid", "shares"]
 
@@ -172,6 +173,7 @@ class Shares:
         return {"shares": self.table(), "n": self.n, "lags": self.lags, "note": self.note} | more
 
 
+@one_thread()
 def shares(prices: Floats, *, lags: int = 10, names: Sequence[str] = (), note: str = "") -> Shares:
     """Fit the error-correction model and return the shares.
 

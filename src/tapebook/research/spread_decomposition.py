@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tapebook.market.errors import ConfigurationError, DataQualityError
+from tapebook.research.threads import one_thread
 
 __all__ = [
     "Decomposition",
@@ -197,6 +198,7 @@ def _changes(side: Ints, price: Floats) -> tuple[Floats, Floats]:
     return np.diff(p), q
 
 
+@one_thread()
 def _fit(
     model: str,
     y: Floats,
