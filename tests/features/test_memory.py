@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from tapebook.simulator import simulate
 
 pytestmark = pytest.mark.slow
 
@@ -31,16 +34,16 @@ _LIVE = """
 import numpy as np
 from tapebook.features.catalogue import Catalogue
 from tapebook.market.events import empty_events
-from tapebook.simulator import simulate
+from tapebook.market.instruments import Instrument
 
 def resident():
     told = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
     return int(told["VmRSS"].split()[0]) * 1024
 
-tape = simulate("es", 1, duration_s=300.0)
-events = tape.events()[:60_000].copy()
-catalogue = Catalogue(tape.instruments.only(), int(events["instrument_id"][0]))
-base = resident()  # imports, kernels not yet loaded, and the tape that stands for the wire
+base = resident()  # imports; kernels and calendars are not loaded yet
+events = np.load(sys.argv[2])  # what comes over the wire
+instrument = Instrument(symbol="ESH6", venue="CME", tick_e9=250_000_000, root="ES", calendar="CME", kind="future")
+catalogue = Catalogue(instrument, int(events["instrument_id"][0]))
 buffer, rows = empty_events(10_000), np.empty((10_000, 27))
 seen = []
 for i in range(events.size):
@@ -85,7 +88,9 @@ def test_a_long_tape_is_streamed_through_the_command_not_loaded(tmp_path: Path) 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks /proc what is resident now")
 def test_a_live_catalogue_with_a_buffer_adds_little_and_stays(tmp_path: Path) -> None:
-    told = tell(_LIVE, tmp_path)
+    wire = tmp_path / "wire.npy"
+    np.save(wire, simulate("es", 1, duration_s=300.0).events()[:60_000])
+    told = tell(_LIVE, tmp_path, str(wire))
     assert told["finite"]
     assert max(told["added"]) < 100_000_000, told
     assert told["added"][-1] - told["added"][0] < 10_000_000, told  # nothing grows with the events seen

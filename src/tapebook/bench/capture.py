@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from tapebook.bench._capture_sender import CONTRACT
+from tapebook.capture.plan import CaptureSettings, Outcome
 from tapebook.capture.receive import Limits
-from tapebook.capture.session import Capture, CaptureSettings, Outcome
+from tapebook.capture.session import Capture
 from tapebook.capture.sources import SourceRequest
 from tapebook.capture.status import CaptureStatistics
 from tapebook.venues.credentials import Credentials, Secret

@@ -62,4 +62,5 @@ def show(rows: list[dict[str, Any]]) -> None:
             f"{ratio:.2f}" if ratio is not None else "",
         )
     console = Console()
-    console.print(table, width=None if console.is_terminal else 160)
+    # A width given to print() is held to the console's own, 80 where nobody looks at a terminal.
+    (console if console.is_terminal else Console(width=160)).print(table)

@@ -24,41 +24,69 @@ class _Carry(StrEnum):
 
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="A recording, sim:es and the like, or a lake.")]
+_DAYS = "For the days of a lake (--to DIR)"
 Set = Annotated[
-    str, typer.Option("--set", metavar="NAME[:PARAM=VALUE,…][,NAME…]", help="Features, as --list names them.")
+    str,
+    typer.Option(
+        "--set",
+        metavar="NAMES",
+        help="Features, as --list names them: catalogue (its 27), or ofi,rsi:length=9 (parameters after a colon).",
+    ),
 ]
 Every = Annotated[
     str,
     typer.Option(
         "--every",
-        metavar="event|trade|100ms|bar[=RULE]",
-        help="Where the rows stand (bar=volume:1000). Without it one feature gives its own rows.",
+        metavar="WHEN",
+        help="Where the rows stand: event, trade, a step of time (100ms, 1s), or a bar's close: bar=volume:1000. "
+        "Without it one feature gives its own rows.",
     ),
 ]
 To = Annotated[
-    str, typer.Option("--to", metavar="FILE|DIR", help=".parquet .csv .json .arrow; of a lake a folder, a file a day.")
+    str,
+    typer.Option(
+        "--to", metavar="FILE|DIR", help="A file .parquet .csv .json .arrow; of a lake a folder: a file a day."
+    ),
 ]
 Plugin = Annotated[
-    list[Path] | None, typer.Option("--plugin", metavar="FILE.py", help="A file with features of your own. Repeat.")
+    list[Path] | None,
+    typer.Option("--plugin", metavar="FILE.py", help="A file with features of your own. Repeat."),
 ]
-List = Annotated[bool, typer.Option("--list", help="List the features: needs, parameters, columns, units.")]
+List = Annotated[
+    bool, typer.Option("--list", help="List the features (with --set: those): needs, parameters, columns, units.")
+]
 Instrument = Annotated[str, typer.Option("--instrument", help="Its symbol; the most traded by default (a lake: all).")]
 AnyHours = Annotated[
     bool, typer.Option("--any-hours", help="The venue's word, not the calendar, says when the market trades.")
 ]
-Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes, for the days of a lake.")]
-Scheduler = Annotated[str, typer.Option("--scheduler", metavar="tcp://…", help="A Dask cluster, for them.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Skip days that stand, made of the same inputs.")]
-Carry = Annotated[_Carry, typer.Option("--carry", help="Each day begins afresh, or with the memory of the day before.")]
-Start = Annotated[str, typer.Option("--start", metavar="YYYY-MM-DD", help="From this trade date of a lake on.")]
-End = Annotated[str, typer.Option("--end", metavar="YYYY-MM-DD", help="To this trade date, included.")]
-From = Annotated[list[str] | None, typer.Option("--source", metavar="ID", help="Only this import of a lake. Repeat.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, rich_help_panel=_DAYS, help="Processes.")]
+Scheduler = Annotated[
+    str, typer.Option("--scheduler", metavar="tcp://…", rich_help_panel=_DAYS, help="A Dask cluster.")
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", rich_help_panel=_DAYS, help="Skip days that stand, made of the same inputs.")
+]
+Carry = Annotated[
+    _Carry,
+    typer.Option(
+        "--carry", rich_help_panel=_DAYS, help="Each day begins afresh, or with the memory of the day before."
+    ),
+]
+Start = Annotated[
+    str, typer.Option("--start", metavar="YYYY-MM-DD", rich_help_panel=_DAYS, help="From this trade date on.")
+]
+End = Annotated[
+    str, typer.Option("--end", metavar="YYYY-MM-DD", rich_help_panel=_DAYS, help="To this trade date, included.")
+]
+From = Annotated[
+    list[str] | None, typer.Option("--source", metavar="ID", rich_help_panel=_DAYS, help="Only this import. Repeat.")
+]
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
 
-    @app.command(epilog="Example: tapebook features sim:es --set ofi,microprice --every 100ms --to features.parquet")
+    @app.command(epilog="Example: tapebook features sim:es --set catalogue --every 100ms --to features.parquet")
     @reads_files
     def features(
         options: dict[str, Any],
@@ -82,11 +110,14 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Make features of a tape, sampled into one table; or of every day of a lake, on many cores or machines.
 
-        A feature that needs what the tape lacks is named, its columns stay undefined, and the exit code is 1.
+        What there is, and what each column means: tapebook features --list
+
+        A feature that needs what the tape lacks is named,
+        its columns stay undefined, and the exit code is 1.
         """
         plugins = tuple(plugin or ())
         if listed:
-            list_features(plugins, as_json=as_json, as_markdown=markdown)
+            list_features(plugins, wanted, as_json=as_json, as_markdown=markdown)
             return
         for name, said in (("FILE", file), ("--set", wanted), ("--to", to)):
             if not said:
@@ -223,11 +254,13 @@ def _say_days(report: DaysReport) -> None:
         typer.secho(f"{name} needs {what}: {n:,} days have none, its columns are undefined there", fg="red", err=True)
 
 
-def list_features(plugins: tuple[Path, ...], *, as_json: bool, as_markdown: bool) -> None:
-    """Print every feature: for people, for machines, or as a page."""
-    from tapebook.research.feature_sets import describe, features, markdown
+def list_features(plugins: tuple[Path, ...], wanted: str = "", *, as_json: bool, as_markdown: bool) -> None:
+    """Print the features, all or those that are wanted: for people, for machines, or as a page."""
+    from tapebook.research.feature_sets import choose_features, describe, features, markdown
 
     known = features(plugins)
+    if wanted:
+        known = {one.entry.name: one.entry for one in choose_features(wanted, known)}
     if as_json:
         typer.echo(json.dumps({"features": [describe(entry) for entry in known.values()]}))
     elif as_markdown:
@@ -255,4 +288,5 @@ def _show(known: dict[str, Registered]) -> None:
             flow = " +" if column["flow"] else ""
             table.add_row(escape(column["name"]) + flow, escape(column["unit"]), escape(column["meaning"]))
         out.print(table)
+        out.print()
     out.print("columns marked + are flows: sampled, they add up what happened since the row before", style="dim")

@@ -45,7 +45,7 @@ __all__ = ["COLUMNS", "VARIANTS", "Catalogue"]
 VARIANTS: Final = ("literature", "circulating")
 """Forms of the weighted mid."""
 
-_NAMES: Final = tuple(column.name for column in COLUMNS[1:])
+_NAMES: Final = tuple(column.name for column in COLUMNS)
 _PIECE: Final = 4096
 """Events between the two passes: their views fit into the cache (measured: 2,048 to 8,192 are alike)."""
 _LENGTH_MAX: Final = 1_000_000
@@ -223,9 +223,8 @@ class Catalogue:
         self._book = Book(tick_e9=instrument.tick_e9, instrument_id=instrument_id)
         self._depth = max(levels, places.OFI_LEVELS)
         self._seen = np.zeros(SEEN_N, np.int64)
-        self._view = np.zeros((4, self._depth), np.int64)
-        self._view[[0, 2]] = MISSING
-        self._views = np.zeros((_PIECE + 1, 4 * self._depth), np.int64)
+        self._views = np.zeros((_PIECE + 1, 4 * self._depth), np.int64)  # the first is the one that stands
+        self._views[0].reshape(4, self._depth)[[0, 2]] = MISSING
         self._which, self._thread, self._places, self._times = (np.zeros(_PIECE, np.int64) for _ in range(4))
 
     def advance(self, events: Events) -> Rows:
@@ -238,7 +237,6 @@ class Catalogue:
         ts_ns = np.empty(0, np.int64)
         if n:
             ts_ns, stamp_ns, clock_ns, session, trading = self._clock.read(block)
-            self._views[0] = self._view.ravel()
             for a in range(0, n, _PIECE):
                 b = min(a + _PIECE, n)
                 row = self._levels(block, a, b)
@@ -258,9 +256,9 @@ class Catalogue:
                     out,
                     a,
                 )
-                self._views[0] = self._views[row]
-            self._view = self._views[0].reshape(self._view.shape).copy()
-        return {"ts_ns": ts_ns} | dict(zip(_NAMES, out[:, :n], strict=True))
+                if row:
+                    self._views[0] = self._views[row]
+        return dict(zip(_NAMES, (ts_ns, *out[:, :n]), strict=True))
 
     def _levels(self, block: Events, start: int, stop: int) -> int:
         """Let the book go through part of a block and return the row of the view that stands then."""
@@ -284,7 +282,8 @@ class Catalogue:
             self._book.make_room(block, at)
 
     def _own(self) -> State:
-        return {"seen_levels": self._seen, "view": self._view} | self._clock.memory() | self._memory._asdict()
+        view = self._views[0].reshape(4, self._depth)
+        return {"seen_levels": self._seen, "view": view} | self._clock.memory() | self._memory._asdict()
 
     def save(self) -> State:
         """Return a copy of the whole memory."""
@@ -307,7 +306,8 @@ class Catalogue:
         prefix = "book."
         self._book.restore({n.removeprefix(prefix): a for n, a in state.items() if n.startswith(prefix)}, "catalogue")
         self._clock.restore(state)
-        self._seen, self._view = state["seen_levels"].copy(), state["view"].copy()
+        self._seen = state["seen_levels"].copy()
+        self._views[0] = state["view"].ravel()
         self._memory = places.Memory(**{name: state[name].copy() for name in places.Memory._fields})
 
 

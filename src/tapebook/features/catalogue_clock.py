@@ -23,6 +23,7 @@ __all__ = ["BlockClock", "Moments"]
 
 _DAY_NS: Final = 86_400 * 1_000_000_000
 _WEEK_NS: Final = 7 * _DAY_NS
+_FEW: Final = 64
 
 
 class Moments(NamedTuple):
@@ -47,13 +48,14 @@ class BlockClock:
         self._stopped = np.zeros(1, np.int64)
         self._span = np.zeros(2, np.int64)
         self._same = (0, 0)  # from, until: where the two answers below hold
-        self._day = MISSING
-        self._open = True
+        self._days = np.full(_FEW, MISSING, np.int64)  # the answers, ready for a block of few events
+        self._open = np.ones(_FEW, np.bool_)
 
     def read(self, events: Events) -> Moments:
         """Return the stamps of a block that is not empty."""
         n = events.size
-        ts_ns, stamp_ns, clock_ns, session = (np.empty(n, np.int64) for _ in range(4))
+        ts_ns, stamp_ns = np.empty(n, np.int64), np.empty(n, np.int64)
+        clock_ns, session = np.empty(n, np.int64), np.empty(n, np.int64)
         trading = np.empty(n, np.bool_)
         read_clocks(events, self._clock, ts_ns, stamp_ns, clock_ns, self._span)
         days, by_timetable = self._answers(clock_ns)
@@ -68,11 +70,14 @@ class BlockClock:
             start, stop = self._same = self._stretch(first)
             if start < stop:
                 one = np.full(1, first, np.int64)
-                self._day = int(trade_days(self._calendar, one)[0])
-                self._open = bool(trading_hours(self._calendar, one)[0]) if self._hours else True
+                self._days[:] = trade_days(self._calendar, one)[0]
+                self._open[:] = trading_hours(self._calendar, one)[0] if self._hours else True
+        n = clock_ns.size
         if start <= first and last < stop:
-            return np.full(clock_ns.size, self._day, np.int64), np.full(clock_ns.size, self._open, np.bool_)
-        by_timetable = np.ones(clock_ns.size, np.bool_)
+            if n <= _FEW:
+                return self._days[:n], self._open[:n]
+            return np.full(n, self._days[0], np.int64), np.full(n, self._open[0], np.bool_)
+        by_timetable = np.ones(n, np.bool_)
         if self._hours:
             by_timetable = trading_hours(self._calendar, clock_ns)
         return trade_days(self._calendar, clock_ns), by_timetable

@@ -76,4 +76,4 @@ def make(instrument: Instrument, instrument_id: int) -> FoldOperator:
     return FoldOperator(instrument, instrument_id, EffectiveSpread())
 
 
-register("effective_spread", make, columns=COLUMNS, needs=QUOTED)
+register("effective_spread", make, columns=COLUMNS, needs=QUOTED, also_needs=frozenset({"trades"}))

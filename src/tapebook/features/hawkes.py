@@ -215,9 +215,30 @@ class HawkesIntensity:
         self._live, self._order = state["live"].copy(), state["order"].copy()
 
 
-def make(instrument: Instrument, instrument_id: int) -> FoldOperator:
-    """Return the feature as an operator of its own, with the default parameters."""
-    return FoldOperator(instrument, instrument_id, HawkesIntensity())
+def make(
+    instrument: Instrument,
+    instrument_id: int,
+    *,
+    half_life_s: float = 2.0,
+    self_children: float = 0.5,
+    cross_children: float = 0.1,
+    baseline_half_life_s: float = 300.0,
+    rate_floor_per_s: float = 1e-3,
+    merge_ns: int = 0,
+) -> FoldOperator:
+    """Return the feature as an operator of its own, with one exponential."""
+    return FoldOperator(
+        instrument,
+        instrument_id,
+        HawkesIntensity(
+            half_life_s=half_life_s,
+            self_children=self_children,
+            cross_children=cross_children,
+            baseline_half_life_s=baseline_half_life_s,
+            rate_floor_per_s=rate_floor_per_s,
+            merge_ns=merge_ns,
+        ),
+    )
 
 
 register("hawkes", make, columns=COLUMNS, needs=TRADED)

@@ -77,4 +77,4 @@ def make(instrument: Instrument, instrument_id: int, *, horizons_s: Sequence[flo
     return FoldOperator(instrument, instrument_id, Markout(instrument, horizons_s))
 
 
-register("markout", make, columns=COLUMNS, needs=QUOTED)
+register("markout", make, columns=COLUMNS, needs=QUOTED, also_needs=frozenset({"trades"}))

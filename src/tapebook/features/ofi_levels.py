@@ -73,6 +73,7 @@ class OfiLevels:
     def __init__(self, *, levels: int = 10) -> None:
         _check_levels(levels)
         self.levels = levels
+        self.columns = level_columns(levels)
         self._state = np.zeros(kernel.N_STATE, np.int64)
 
     def flows(self, view: DepthView) -> Floats:

@@ -160,9 +160,9 @@ class RealisedSpread:
         self._set(state["waiting"], capacity)
 
 
-def make(instrument: Instrument, instrument_id: int) -> FoldOperator:
+def make(instrument: Instrument, instrument_id: int, *, horizons_s: Sequence[float] = HORIZONS_S) -> FoldOperator:
     """Return the feature as an operator of its own."""
-    return FoldOperator(instrument, instrument_id, RealisedSpread())
+    return FoldOperator(instrument, instrument_id, RealisedSpread(horizons_s))
 
 
-register("realised_spread", make, columns=COLUMNS, needs=QUOTED)
+register("realised_spread", make, columns=COLUMNS, needs=QUOTED, also_needs=frozenset({"trades"}))

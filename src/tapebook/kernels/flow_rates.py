@@ -56,8 +56,12 @@ def zone_of(price: int, best: int, s: int, near: int) -> int:
     """Return 0 at the best price or better, 1 within ``near`` of it, 2 beyond."""
     if best == MISSING:
         return 0
-    away = best - price if s == 0 else price - best
-    return 0 if away <= 0 else (1 if away <= near else 2)
+    # Compared before it is subtracted: a price that cannot be must not overflow.
+    if price >= best if s == 0 else price <= best:
+        return 0
+    if s == 0:
+        return 1 if price >= best - near else 2
+    return 1 if price <= best + near else 2
 
 
 @kernel

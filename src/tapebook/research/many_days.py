@@ -251,6 +251,8 @@ def run_days(
     progress = progress or Progress()
     progress.total_bytes = sum(day.size_bytes for task in tasks for day in task.days)
     found: Iterator[tuple[Task, list[DayReport] | str]]
+    if scheduler or workers > 1:  # the longest first, so that nobody waits for one of them at the end
+        tasks = sorted(tasks, key=lambda task: -sum(day.size_bytes for day in task.days))
     if scheduler:
         found = on_a_cluster(run_task, tasks, scheduler)
     elif workers > 1:
