@@ -2,57 +2,22 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import resource
 import shutil
 import struct
-import subprocess
-import sys
-from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tapebook.market.errors import ConfigurationError, MalformedRecord, SchemaMismatch, StoreError
-from tapebook.market.quarantine import Quarantine
+from tapebook.market.errors import ConfigurationError, SchemaMismatch, StoreError
 from tapebook.store import journal_files
-from tapebook.store.journal import Journal, JournalError, JournalFull, JournalLocked, JournalSettings
-from tapebook.store.journal_format import PAGE_BYTES, Codec, Frame, find_record, read_records, record
+from tapebook.store.journal import Journal, JournalError, JournalLocked, JournalSettings
+from tapebook.store.journal_format import Codec, Frame, find_record, read_records, record
 from tapebook.store.journal_read import JournalReader
-from tests.conftest import ROOT
 from tests.oracles import journal as oracle
-
-T0 = 1_700_000_000 * 10**9
-SMALL = JournalSettings(segment_bytes=16_384, block_bytes=1_000, background=False)
-
-
-def payload(n: int) -> bytes:
-    return (b"%d " % n) * (n * 7 % 23)
-
-
-def raw(first: int, last: int) -> list[tuple[int, int, int, bytes]]:
-    return [(T0 + n, n % 3, 1 + n % 7, payload(n)) for n in range(first, last + 1)]
-
-
-def frames(first: int, last: int) -> list[Frame]:
-    return [Frame(n, T0 + n, n % 3, 1 + n % 7, payload(n)) for n in range(first, last + 1)]
-
-
-def left_open(folder: Path, last: int, settings: JournalSettings = SMALL) -> Path:
-    """Return the segment that a killed process would leave behind it."""
-    journal = Journal(folder, settings=settings)
-    journal.append(raw(1, last))
-    path = journal._opened[-1].path
-    journal._lock.close()
-    return path
-
-
-def reopened(folder: Path, **words: Any) -> tuple[Journal, Quarantine]:
-    quarantine = Quarantine()
-    return Journal(folder, settings=SMALL, quarantine=quarantine, **words), quarantine
+from tests.store.some_journals import SMALL, frames, left_open, payload, raw
 
 
 @pytest.mark.parametrize("codec", ["zstd", "lz4", "none"])
@@ -113,126 +78,6 @@ def test_numbering_goes_on_at_the_next_opening_and_behind_a_watermark(tmp_path: 
     assert list(reader) == [*frames(1, 6), *frames(10, 10)]
     assert reader.statistics().missing_frames == 3
     assert reader.quarantine.records[0].found == "frame 10 (3 missing)"
-
-
-def test_a_record_torn_at_any_byte_is_cut_and_every_whole_one_before_it_stays(tmp_path: Path) -> None:
-    path = left_open(tmp_path / "whole", 12)
-    whole = path.read_bytes()
-    places = [PAGE_BYTES]
-    for n in range(1, 13):
-        places.append(places[-1] + len(record(frames(n, n)[0])))
-    for cut in range(places[9], places[12]):
-        folder = tmp_path / "cut"
-        folder.mkdir()
-        torn = whole[:cut] + bytes(len(whole) - cut)
-        (folder / path.name).write_bytes(torn)
-        n_whole = len(oracle.records(torn[PAGE_BYTES:]))
-        assert n_whole >= 9
-        reader = JournalReader(folder)
-        assert list(reader) == frames(1, n_whole)
-        journal, quarantine = reopened(folder)
-        told = journal._cut_bytes
-        # Whatever else than zeros stood behind the last whole record was told and cut, to the byte.
-        rest = torn[places[n_whole] :].rstrip(b"\0")
-        assert told == len(rest)
-        assert [r.raw for r in quarantine.records] == ([rest] if rest else [])
-        assert bool(quarantine.truncated) == bool(rest)
-        with journal:
-            assert journal.append(raw(n_whole + 1, n_whole + 3)) == n_whole + 3
-        after = JournalReader(folder)
-        assert list(after) == frames(1, n_whole + 3)
-        assert after.statistics().bad_records == {}
-        shutil.rmtree(folder)
-
-
-@pytest.mark.parametrize("how", ["open", "sealed after the kill", "sealed, then damaged"])
-def test_damage_in_the_middle_is_quarantined_and_reading_goes_on(tmp_path: Path, how: str) -> None:
-    rng = np.random.default_rng(7)
-    for trial in range(40):
-        folder = tmp_path / str(trial)
-        path = left_open(folder, 120)
-        if how == "sealed, then damaged":
-            Journal(folder, settings=SMALL).close()
-            (path,) = folder.glob("*.sealed")
-        data = bytearray(path.read_bytes())
-        used = len(data.rstrip(b"\0")) - 400
-        place = int(rng.integers(PAGE_BYTES, used))
-        size = int(rng.integers(1, 60))
-        data[place : place + size] = rng.bytes(size) if trial % 2 else bytes(size)
-        changed = bytes(data) != path.read_bytes()
-        path.write_bytes(data)
-        if how == "sealed after the kill":
-            Journal(folder, settings=SMALL).close()
-            assert not list(folder.glob("*.open"))
-        reader = JournalReader(folder)
-        found = list(reader)
-        told = reader.statistics()
-        assert set(found) <= set(frames(1, 120)), "a frame that was never written"
-        assert [f.sequence for f in found] == sorted({f.sequence for f in found})
-        assert told.missing_frames == 120 - len(found)
-        assert bool(told.bad_records) == changed
-        # A block costs its records; elsewhere damage costs the records that it touches.
-        assert told.missing_frames <= (64 if how == "sealed, then damaged" else 12)
-        with pytest.raises(MalformedRecord) if changed else nullcontext():
-            with JournalReader(folder, quarantine=Quarantine(strict=True)) as strict:
-                list(strict)
-
-
-def test_a_damaged_header_page_costs_no_frame(tmp_path: Path) -> None:
-    path = left_open(tmp_path, 50)
-    for again in range(2):
-        data = bytearray(path.read_bytes())
-        data[:200] = os.urandom(200)
-        path.write_bytes(data)
-        if again == 0:
-            journal, quarantine = reopened(tmp_path)
-            journal.close()
-            assert quarantine.counts == {"damaged segment header": 1}
-            (path,) = tmp_path.glob("*.sealed")
-    reader = JournalReader(tmp_path)
-    assert list(reader) == frames(1, 50)
-    assert reader.statistics().bad_records == {"damaged segment header": 1}
-
-
-def test_a_sealed_segment_cut_short_is_told_with_what_is_missing(tmp_path: Path) -> None:
-    with Journal(tmp_path, settings=SMALL) as journal:
-        journal.append(raw(1, 150))
-    (path,) = tmp_path.glob("*.sealed")
-    whole = path.read_bytes()
-    for size in range(PAGE_BYTES, len(whole), 97):
-        path.write_bytes(whole[:size])
-        reader = JournalReader(tmp_path)
-        found = list(reader)
-        assert found == frames(1, len(found))
-        assert reader.statistics().missing_frames == 150 - len(found) > 0
-
-
-def test_a_missing_segment_is_told(tmp_path: Path) -> None:
-    with Journal(tmp_path, settings=SMALL) as journal:
-        journal.append(raw(1, 1000))
-    second = sorted(tmp_path.glob("*.sealed"))[1]
-    first, last = map(int, second.stem.split("-"))
-    second.unlink()
-    reader = JournalReader(tmp_path)
-    assert list(reader) == [*frames(1, first - 1), *frames(last + 1, 1000)]
-    assert reader.statistics().missing_frames == last + 1 - first
-
-
-def test_a_kill_between_sealing_and_removing_is_tidied(tmp_path: Path) -> None:
-    path = left_open(tmp_path, 20)
-    data = path.read_bytes()
-    Journal(tmp_path, settings=SMALL).close()
-    path.write_bytes(data)
-    assert list(JournalReader(tmp_path)) == frames(1, 20)
-    (tmp_path / ".half.123.part").write_bytes(b"half")
-    (tmp_path / "reserve").write_bytes(b"room")
-    journal, quarantine = reopened(tmp_path)
-    with journal:
-        assert journal.append(raw(21, 21)) == 21
-    assert quarantine.total == 0
-    assert not list(tmp_path.glob("*.open"))
-    assert not list(tmp_path.glob(".*.part"))
-    assert list(JournalReader(tmp_path)) == frames(1, 21)
 
 
 @pytest.mark.parametrize("background", [True, False])
@@ -351,95 +196,3 @@ def test_settings_and_folders_that_cannot_be_are_told(tmp_path: Path) -> None:
         Journal(tmp_path / "file")
     with pytest.raises(StoreError, match="this is no journal"):
         JournalReader(tmp_path / "nothing")
-
-
-def fill(journal: Journal) -> int:
-    """Append until there is no room; return the last frame that is in."""
-    sequence = journal.last_sequence
-    with pytest.raises(JournalFull, match=r"the journal is full: expected room for 65536 bytes.*free disk space") as e:
-        while sequence < 1_000_000:
-            sequence = journal.append([(T0, 0, 1, os.urandom(500))])
-    assert e.value.last_sequence == sequence == journal.last_sequence
-    return sequence
-
-
-def check_full(folder: Path, n: int) -> None:
-    reader = JournalReader(folder)
-    assert [f.sequence for f in reader] == list(range(1, n + 1))
-    assert reader.statistics().bad_records == {}
-
-
-FULL = JournalSettings(segment_bytes=65_536)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="tmpfs is Linux's")
-def test_a_full_disk_is_told_beforehand_and_loses_nothing(tmp_path: Path) -> None:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("a file system of its own can be mounted by root only")
-    try:
-        journal = Journal(folder, settings=FULL)
-        n = fill(journal)
-        assert not journal.statistics().room
-        with pytest.raises(JournalFull):
-            journal.append([(T0, 0, 1, bytes(500))])
-        check_full(folder, n)
-        subprocess.run(["mount", "-o", "remount,size=4m", str(folder)], check=True)
-        assert journal.append([(T0, 0, 1, bytes(500))]) == n + 1
-        assert journal.statistics().room
-        journal.close()
-        check_full(folder, n + 1)
-        subprocess.run(["mount", "-o", "remount,size=1m", str(folder)], check=False)
-        (folder / "ballast").write_bytes(bytes(max(shutil.disk_usage(folder).free, 0)))
-        with pytest.raises(JournalFull):
-            Journal(folder, settings=FULL)
-        check_full(folder, n + 1)
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def test_a_limit_on_file_sizes_is_told_as_a_full_disk(tmp_path: Path) -> None:
-    program = (
-        "import resource, sys; from pathlib import Path\n"
-        "from tests.store.test_journal import *\n"
-        "journal = Journal(Path(sys.argv[1]), settings=FULL)\n"
-        "journal.append([(T0, 0, 1, b'x' * 500)] * 10)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\n"
-        "n = fill(journal)\n"
-        "journal.close()\n"
-        "check_full(Path(sys.argv[1]), n); print(n)\n"
-    )
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) >= 100
-    check_full(tmp_path, int(done.stdout))
-
-
-def test_a_segment_that_cannot_be_sealed_stays_and_is_sealed_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> Path:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(journal_files, "seal", refuse)
-        with Journal(tmp_path, settings=SMALL) as journal:
-            journal.append(raw(1, 1000))
-            assert list(JournalReader(tmp_path)) == frames(1, 1000)
-        told = journal.statistics()
-        assert told.seals_failed == told.segments_full > 2
-        assert "No space left" in told.failure
-    assert list(JournalReader(tmp_path)) == frames(1, 1000)
-    assert list(JournalReader(tmp_path, start=500)) == frames(500, 1000)
-    Journal(tmp_path, settings=SMALL).close()
-    assert not list(tmp_path.glob("*.open"))
-    assert list(JournalReader(tmp_path)) == frames(1, 1000)

@@ -127,7 +127,11 @@ class BatchBuilder:
         return self._last + 1 - self._first
 
     def add(self, frame: Frame, decode: Decode) -> None:
-        """Take in the rows of a frame; one that ``decode`` refuses (:class:`ReaderError`) becomes a row of quality."""
+        """Take in the rows of a frame.
+
+        One that ``decode`` refuses (:class:`ReaderError`), or with a number that no column holds, becomes a row of
+        ``quality`` with its bytes.
+        """
         sizes = [len(rows) for rows in self._tables.values()]
         others = len(self._gaps), len(self._quality)
         self._frame, self._row = frame, 0
@@ -137,12 +141,15 @@ class BatchBuilder:
             self._raw[frame.sequence] = frame.payload
         try:
             decode(frame, self)
-        except ReaderError as error:
+        except (ReaderError, struct.error) as error:
             for rows, size in zip(self._tables.values(), sizes, strict=True):
                 del rows[size:]
             del self._gaps[others[0] :], self._quality[others[1] :]
             self._row = 0
-            self.finding(error.message, expected=error.expected, found=error.found, raw=frame.payload)
+            if isinstance(error, ReaderError):
+                self.finding(error.message, expected=error.expected, found=error.found, raw=frame.payload)
+            else:
+                self.finding("a number does not fit its column", found=str(error), raw=frame.payload)
 
     def skip_to(self, sequence: int) -> None:
         """Let the next batch cover the numbers up to ``sequence``, which no frame has."""

@@ -1,9 +1,16 @@
-"""Databases of captured data: what every one of them can do, and what can go wrong."""
+"""Databases of captured data: what every one of them can do, and what can go wrong.
+
+The protocol is what capture, recovery and the commands about sessions are built on: it grows, it does not change.
+What needs no more than the protocol stands beside it and works with every database: rows of all tables in order
+(:mod:`~tapebook.store.capture_rows`), backup and moving (:mod:`~tapebook.store.capture_copy`), recovery and comparison
+with the journal (:mod:`~tapebook.store.recovery`, :mod:`~tapebook.store.capture_verify`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -14,6 +21,8 @@ from tapebook.store.batches import Batch, GapRow, QualityRow, Rows
 from tapebook.store.schema import SCHEMA_VERSION, TableName
 
 READ_ROWS: Final = 1 << 16
+DELETING: Final = "deleting"
+"""The state of a session whose rows are being deleted; a kill in between leaves it, and deleting again goes on."""
 
 
 class DatabaseError(StoreError):
@@ -90,8 +99,50 @@ class TableRows:
     raw: tuple[bytes | None, ...]  # as many as rows if they were asked for, else empty
 
 
+@dataclass(frozen=True, kw_only=True)
+class ContractStatistics:
+    """What a session holds of one contract.
+
+    Attributes
+    ----------
+    contract_id, symbol
+        Both empty: gaps and findings that are no single contract's.
+    rows
+        How many rows each table has.
+    first_received, last_received
+        Of these rows, ns since 1970 UTC; None where there are none.
+    traded_size
+        Lots of all trades; None where no trade says its size.
+    gaps, gap_ns
+        Breaks of the stream, and how long they were where both ends are known.
+    findings
+        Frames not understood, findings of the checks.
+    """
+
+    contract_id: str
+    symbol: str
+    rows: Mapping[TableName, int]
+    first_received: int | None = None
+    last_received: int | None = None
+    traded_size: int | None = None
+    gaps: int = 0
+    gap_ns: int = 0
+    findings: int = 0
+
+    @property
+    def span_s(self) -> float:
+        """Seconds from the first row to the last; NaN where there are less than two times."""
+        if self.first_received is None or self.last_received is None or self.last_received <= self.first_received:
+            return math.nan
+        return (self.last_received - self.first_received) / 1e9
+
+    def rate_per_s(self, table: TableName) -> float:
+        """Return rows a second over :attr:`span_s`; NaN where that is."""
+        return self.rows[table] / self.span_s
+
+
 class Database(Protocol):
-    """Where rows of captured sessions are kept. One thread at a time."""
+    """Where rows of captured sessions are kept. One thread at a time, one :meth:`read` after the other."""
 
     @property
     def url(self) -> str:
@@ -102,8 +153,16 @@ class Database(Protocol):
         """Make a session, or return the one of that name (its venue and journal must be the same)."""
         ...
 
-    def end_session(self, session: Session, ended_timestamp: int, state: str = "ended") -> None:
-        """Note when and how a session ended."""
+    def end_session(self, session: Session, ended_timestamp: int | None, state: str = "ended") -> None:
+        """Note when and how a session ended; with None and ``running``, that it goes on."""
+        ...
+
+    def delete_session(self, session: Session) -> int:
+        """Delete a session with all its rows; return how many. Its journal is not touched.
+
+        Nobody may write it meanwhile: a writer's next batch is refused. A kill in between leaves the session as it
+        was or in the state ``deleting``; deleting again completes it.
+        """
         ...
 
     def sessions(self) -> list[Session]:
@@ -126,9 +185,23 @@ class Database(Protocol):
         contract_id: str | None = None,
         start_ns: int | None = None,
         end_ns: int | None = None,
+        after: int = 0,
+        through: int | None = None,
         raw: bool = False,
     ) -> Iterator[TableRows]:
-        """Yield rows received from ``start_ns`` to before ``end_ns``, in the order in which they came."""
+        """Yield a table's rows in the order in which they came.
+
+        Of the frames behind number ``after`` up to ``through``, received from ``start_ns`` to before ``end_ns``. For
+        rows of all tables in one order see :func:`tapebook.store.capture_rows.rows_in_order`.
+        """
+        ...
+
+    def frames_between(self, session: Session, start_ns: int | None, end_ns: int | None) -> tuple[int, int]:
+        """Return the first and the last frame with a row received in this time; (0, 0) where there is none."""
+        ...
+
+    def statistics(self, session: Session) -> list[ContractStatistics]:
+        """Return what a session holds, by contract (and symbol). It looks at every row: seconds for a long session."""
         ...
 
     def gaps(self, session: Session) -> list[GapRow]:
@@ -193,6 +266,12 @@ def check_version(found: int, where: str) -> None:
 
 def check_session(known: Session, asked: Session, where: str) -> Session:
     """Return the session that a database has, unless another is asked for by its name."""
+    if known.state == DELETING:
+        raise DatabaseError(
+            "the session is half deleted",
+            where=f"{where}, session {asked.name!r}",
+            remedy="delete it again, or choose another name",
+        )
     if (known.venue, known.journal) != (asked.venue, asked.journal):
         raise DatabaseError(
             "another session has this name",
@@ -201,7 +280,7 @@ def check_session(known: Session, asked: Session, where: str) -> Session:
             where=f"{where}, session {asked.name!r}",
             remedy="choose another name",
         )
-    return replace(known)
+    return known
 
 
 def check_order(batch: Batch, watermark: int, where: str) -> None:

@@ -15,18 +15,14 @@ Cost: 1 µs a frame of 200 bytes, half of it the CRC and the copy; see ``docs/jo
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
 import struct
-import threading
 import zlib
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import Self
 
-from tapebook.market.parquet import sync_folder
 from tapebook.market.quarantine import Quarantine
 from tapebook.store import journal_files as files
 from tapebook.store.journal_files import (
@@ -35,8 +31,6 @@ from tapebook.store.journal_files import (
     JournalLocked,
     Mark,
     OpenSegment,
-    done,
-    sync_segment,
     told,
 )
 from tapebook.store.journal_format import (
@@ -49,9 +43,9 @@ from tapebook.store.journal_format import (
     Frame,
     FrameKind,
     OpenHeader,
-    SealedHeader,
 )
 from tapebook.store.journal_open import inspect
+from tapebook.store.journal_seal import Sealer
 from tapebook.store.journal_settings import JournalSettings, JournalStatistics
 
 __all__ = [
@@ -64,8 +58,6 @@ __all__ = [
     "JournalSettings",
     "JournalStatistics",
 ]
-
-_Work: TypeAlias = Callable[[], Path]
 
 
 class Journal:
@@ -113,14 +105,8 @@ class Journal:
         self.identity = identity
         self.settings = settings or JournalSettings()
         self.quarantine = quarantine if quarantine is not None else Quarantine()
-        self._guard = threading.Lock()
-        self._pools = [ThreadPoolExecutor(1, name) for name in ("journal-seal", "journal-reserve")]
-        self._opened: list[OpenSegment] = []  # full segments that are not sealed yet, then the one being written
-        self._reserve: Future[Path] | None = None
-        self._folder_synced = False
-        self._full = self._sealed = self._seals_failed = self._cut_bytes = 0
-        self._failure = ""
-        self._room = True
+        self._sealer = Sealer(folder, identity, self.settings)
+        self._full = self._cut_bytes = 0
         self._memory: mmap.mmap | None = None
         self._at = self._end = self._mark = self._step = self._sequence_max = self._last_ts_recv_ns = 0
         self._closed = False
@@ -133,7 +119,7 @@ class Journal:
             self._bytes = 0
             # Told now rather than at the first frame: no room, a folder that cannot be written.
             with told(folder, self._sequence, self.settings.segment_bytes):
-                self._reserve = done(files.make_reserve(folder, self.settings.segment_bytes))
+                self._sealer.reserve(now=True)
         except BaseException:
             self._lock.close()
             raise
@@ -194,26 +180,8 @@ class Journal:
 
     def sync(self) -> int:
         """Force everything appended so far to the disk itself; return the sequence of the last frame that is safe."""
-        with self._guard:
-            sequence = self._sequence
-            waiting = [s for s in self._opened if not s.synced]
-            handles = [os.dup(s.handle) for s in waiting]
-            full = [s for s in waiting if s.end]
-            folder, self._folder_synced = self._folder_synced, True
-        try:
-            with told(self.folder, sequence):
-                for segment, handle in zip(waiting, handles, strict=True):
-                    sync_segment(segment, handle)
-                if not folder:
-                    sync_folder(self.folder)
-        except JournalError:
-            self._folder_synced = False
-            raise
-        finally:
-            for handle in handles:
-                os.close(handle)
-        for segment in full:
-            segment.synced = True
+        sequence = self._sequence
+        self._sealer.sync(sequence)
         self._synced = max(self._synced, sequence)
         return sequence
 
@@ -235,10 +203,10 @@ class Journal:
             frames=self._sequence - self._start,
             frame_bytes=self._bytes,
             segments_full=self._full,
-            segments_sealed=self._sealed,
-            seals_failed=self._seals_failed,
-            failure=self._failure,
-            room=self._room,
+            segments_sealed=self._sealer.sealed,
+            seals_failed=self._sealer.failed,
+            failure=self._sealer.failure,
+            room=self._sealer.room,
             cut_bytes=self._cut_bytes,
         )
 
@@ -250,10 +218,7 @@ class Journal:
         self._end = 0
         try:
             self._retire()
-            for pool in self._pools:
-                pool.shutdown(wait=True)
-            with contextlib.suppress(OSError):
-                (self.folder / files.RESERVE).unlink(missing_ok=True)
+            self._sealer.close()
         finally:
             self._lock.close()
 
@@ -261,8 +226,8 @@ class Journal:
         """Look at what is there, seal what a killed process left; return the last sequence."""
         last = 0
         with told(self.folder, 0):
-            for left in self.folder.glob(".*.part"):
-                left.unlink()
+            for half in self.folder.glob(".*.part"):
+                half.unlink()
             (self.folder / files.RESERVE).unlink(missing_ok=True)
             known = files.segments(self.folder)
             sealed = {s.first_sequence for s in known if s.sealed}
@@ -275,38 +240,28 @@ class Journal:
             self._cut_bytes += found.cut_bytes
             if not segment.sealed and found.marks:
                 handle = os.open(segment.path, os.O_RDWR)
-                self._opened.append(
-                    OpenSegment(
-                        segment.path,
-                        handle,
-                        None,
-                        segment.first_sequence,
-                        found.first_ts_recv_ns,
-                        found.marks,
-                        found.end,
-                        found.last_sequence,
-                        found.last_ts_recv_ns,
-                    )
+                left = OpenSegment(
+                    segment.path,
+                    handle,
+                    None,
+                    segment.first_sequence,
+                    found.first_ts_recv_ns,
+                    found.marks,
+                    found.end,
+                    found.last_sequence,
+                    found.last_ts_recv_ns,
                 )
-                self._start_sealing(self._opened[-1], found.records)
+                self._sealer.add(left)
+                self._sealer.start(left, found.records)
         return last
 
     def _note_mark(self, at: int) -> None:
         """Begin a block of the sealed segment here; reserve the next segment at half of this one."""
-        segment = self._opened[-1]
+        segment = self._sealer.opened[-1]
         segment.marks.append(Mark(at, self._sequence + 1, self._sequence + 1 - segment.first_sequence))
         self._mark = at + self._step
-        if self._reserve is None and 2 * at >= self._end:
-            self._reserve = self._run(1, lambda: self._make_reserve(self.settings.segment_bytes))
-
-    def _make_reserve(self, size: int) -> Path:
-        try:
-            path = files.make_reserve(self.folder, size)
-        except OSError:
-            self._room = False
-            raise
-        self._room = True
-        return path
+        if 2 * at >= self._end:
+            self._sealer.reserve()
 
     def _next_segment(self, ts_recv_ns: int, payload_bytes: int) -> None:
         """Go on in a new segment that has room for a payload; what is there stays as it is if that fails."""
@@ -318,7 +273,7 @@ class Journal:
         least = PAGE_BYTES + RECORD_BYTES + payload_bytes
         size = max(self.settings.segment_bytes, -(-least // PAGE_BYTES) * PAGE_BYTES)
         with told(self.folder, self._sequence, size):
-            path = self._reserved(size)
+            path = self._sealer.take(size)
             first = self._sequence + 1
             header = OpenHeader(
                 version=FORMAT_VERSION,
@@ -335,75 +290,20 @@ class Journal:
             handle = os.open(target, os.O_RDWR)
             memory = mmap.mmap(handle, size)
         self._retire()
-        with self._guard:
-            self._opened.append(OpenSegment(target, handle, memory, first, ts_recv_ns, [Mark(PAGE_BYTES, first, 0)]))
-            self._folder_synced = False
+        self._sealer.add(OpenSegment(target, handle, memory, first, ts_recv_ns, [Mark(PAGE_BYTES, first, 0)]))
         self._memory, self._at, self._end = memory, PAGE_BYTES, size
         self._step = min(self.settings.block_bytes, size // 4)
         self._mark = PAGE_BYTES + self._step
         self._sequence_max = self._sequence + self.settings.segment_events
-
-    def _reserved(self, size: int) -> Path:
-        reserve, self._reserve = self._reserve, None
-        if reserve is not None and size == self.settings.segment_bytes:
-            with contextlib.suppress(OSError):
-                return reserve.result()
-        elif reserve is not None:
-            reserve.exception()  # it ends before the larger one is made under the same name
-        return self._make_reserve(size)
 
     def _retire(self) -> None:
         """Hand the segment being written to the one that seals."""
         memory, self._memory = self._memory, None
         if memory is None:
             return
-        segment = self._opened[-1]
+        segment = self._sealer.opened[-1]
         segment.memory = None
         memory.close()
         segment.end, segment.last_sequence, segment.last_ts_recv_ns = self._at, self._sequence, self._last_ts_recv_ns
         self._full += 1
-        self._start_sealing(segment, self._sequence + 1 - segment.first_sequence)
-
-    def _start_sealing(self, segment: OpenSegment, records: int) -> None:
-        header = SealedHeader(
-            version=FORMAT_VERSION,
-            identity=self.identity,
-            first_sequence=segment.first_sequence,
-            last_sequence=segment.last_sequence,
-            first_ts_recv_ns=segment.first_ts_recv_ns,
-            last_ts_recv_ns=segment.last_ts_recv_ns,
-            records=records,
-            blocks=len(segment.marks),
-            raw_bytes=segment.end - PAGE_BYTES,
-            codec=self.settings.codec,
-        )
-        self._run(0, lambda: self._seal(segment, header))
-
-    def _seal(self, segment: OpenSegment, header: SealedHeader) -> Path:
-        settings = self.settings
-        path = segment.path
-        try:
-            path = files.seal(path, segment.end, header, segment.marks, settings.codec, settings.level)
-            self._sealed += 1
-        except OSError as error:  # it stays as it is, and the next opening tries again
-            self._seals_failed += 1
-            self._failure = str(error)
-            with contextlib.suppress(OSError):
-                sync_segment(segment, segment.handle)
-        with self._guard:
-            self._opened.remove(segment)
-            os.close(segment.handle)
-        if path != segment.path:
-            with contextlib.suppress(OSError):
-                segment.path.unlink()
-        return path
-
-    def _run(self, pool: int, work: _Work) -> Future[Path]:
-        if self.settings.background:
-            return self._pools[pool].submit(work)
-        try:
-            return done(work())
-        except OSError as error:
-            future: Future[Path] = Future()
-            future.set_exception(error)
-            return future
+        self._sealer.start(segment, self._sequence + 1 - segment.first_sequence)

@@ -192,17 +192,23 @@ class JournalReader:
         The journal.
     start
         The first frame wanted; 0 is the first that there is.
+    through
+        The last one wanted. With the writer's ``last_sequence`` a journal that is being written is iterated without a
+        look at the record that is not finished yet.
     quarantine
         Where damage is told; in strict mode it ends the reading.
     """
 
-    def __init__(self, folder: Path, *, start: int = 0, quarantine: Quarantine | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, start: int = 0, through: int | None = None, quarantine: Quarantine | None = None
+    ) -> None:
         if not folder.is_dir():
             remedy = "name the folder of a session's journal"
             raise StoreError("this is no journal", expected="a folder", where=str(folder), remedy=remedy)
         self.folder = folder
         self.quarantine = quarantine if quarantine is not None else Quarantine()
         self._next = start
+        self._through = through
         self._done = 0  # where the last segment began that was read to its end
         self._source: _Source | None = None
         self._frames = self._missing = 0
@@ -243,13 +249,20 @@ class JournalReader:
 
     def _read(self, frames_max: int, *, settled: bool) -> list[Frame]:
         while True:
+            if self._through is not None:
+                frames_max = min(frames_max, self._through + 1 - self._next)
+                if frames_max <= 0:
+                    return []
             source = self._source or self._open_next()
             if source is None:
                 return []
-            # Looked up before this segment is read to its end, so that nothing written to it meanwhile is passed over.
-            over = source.segment.sealed or self._following(source.segment.first_sequence) is not None
+            over = source.segment.sealed
             out: list[Frame] = []
             done = source.read(out, frames_max, self._next - 1, settled=settled or over)
+            if done and not over and self._following(source.segment.first_sequence) is not None:
+                # Nobody writes here any more; what was written since we looked is still to be read.
+                over = True
+                done = source.read(out, frames_max, out[-1].sequence if out else self._next - 1, settled=True)
             frames = self._checked(out)
             if done and over:
                 if self._next <= source.segment.last_sequence:
@@ -283,6 +296,8 @@ class JournalReader:
 
     def _checked(self, frames: list[Frame]) -> list[Frame]:
         """Leave out what was read or was not wanted, count what is missing."""
+        if self._through is not None and frames and frames[-1].sequence > self._through:
+            frames = [frame for frame in frames if frame.sequence <= self._through]
         if not frames:
             return frames
         first, last = frames[0].sequence, frames[-1].sequence

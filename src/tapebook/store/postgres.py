@@ -17,10 +17,10 @@ from types import TracebackType
 from typing import Any, Final, LiteralString, Self
 
 from tapebook.market.errors import ConfigurationError
-from tapebook.market.events import MISSING
 from tapebook.store.batches import Batch, GapRow, QualityRow
 from tapebook.store.database import (
     READ_ROWS,
+    ContractStatistics,
     DatabaseError,
     DatabaseFull,
     DatabaseGone,
@@ -34,8 +34,20 @@ from tapebook.store.database import (
     check_session,
     check_version,
 )
+from tapebook.store.database_sql import (
+    END_SESSION,
+    FORGET_SESSION,
+    KEYED_TABLES,
+    SESSIONS,
+    SET_WATERMARK,
+    STATISTICS,
+    select_rows,
+    select_span,
+    span_of,
+    statistics_of,
+)
 from tapebook.store.postgres_rows import columns, copy_block
-from tapebook.store.schema import FIELDS, SCHEMA_VERSION, TABLES, TableName, migrations
+from tapebook.store.schema import SCHEMA_VERSION, TABLES, TableName, migrations
 from tapebook.store.sqlite import raw_column, session_of, table_rows
 
 try:
@@ -49,9 +61,6 @@ except ImportError as error:
         remedy="pip install 'tapebook[postgres]'",
     ) from None
 
-_SESSIONS: Final = (
-    "SELECT session_id, name, venue, journal, started_timestamp, ended_timestamp, state, settings FROM sessions"
-)
 _KEY: Final = "(session_id, sequence, row_index)"
 _MIGRATION_LOCK: Final = 7_461_706  # any number that all of us share
 _KINDS: Final = (
@@ -136,23 +145,31 @@ class PostgresDatabase:
             if made is not None:
                 cursor.execute("INSERT INTO watermark VALUES (%s, 0, NULL)", made)
                 return replace(session, session_id=made[0])
-            cursor.execute(_sql(_SESSIONS + " WHERE name = %s"), (session.name,))
+            cursor.execute(_sql(SESSIONS + " WHERE name = %s"), (session.name,))
             known = cursor.fetchone()
             assert known is not None
             return check_session(session_of(known), session, self.url)
 
-    def end_session(self, session: Session, ended_timestamp: int, state: str = "ended") -> None:
+    def end_session(self, session: Session, ended_timestamp: int | None, state: str = "ended") -> None:
         """Note when and how a session ended."""
         with self._transaction() as cursor:
-            cursor.execute(
-                "UPDATE sessions SET ended_timestamp = %s, state = %s WHERE session_id = %s",
-                (ended_timestamp, state, session.session_id),
-            )
+            cursor.execute(_sql(END_SESSION), (ended_timestamp, state, session.session_id))
+
+    def delete_session(self, session: Session) -> int:
+        """Delete a session with all its rows, in one transaction; the server reuses the room after its next vacuum."""
+        key = (session.session_id,)
+        with self._transaction() as cursor:
+            self._watermark(cursor, session, "FOR UPDATE")
+            deletes = [f"DELETE FROM {table} WHERE session_id = ?" for table in KEYED_TABLES]  # noqa: S608 - our own names
+            deleted = sum(cursor.execute(_sql(delete), key).rowcount for delete in deletes)
+            for statement in FORGET_SESSION:
+                cursor.execute(_sql(statement), key)
+        return deleted
 
     def sessions(self) -> list[Session]:
         """Return all sessions, oldest first."""
         with self._transaction() as cursor:
-            cursor.execute(_sql(_SESSIONS + " ORDER BY started_timestamp, session_id"))
+            cursor.execute(_sql(SESSIONS + " ORDER BY started_timestamp, session_id"))
             return [session_of(row) for row in cursor]
 
     def watermark(self, session: Session) -> int:
@@ -174,11 +191,7 @@ class PostgresDatabase:
             inserted += self._others(cursor, "quality", QualityRow._fields, session, batch.quality)
             if batch.last_sequence > watermark:
                 watermark = batch.last_sequence
-                cursor.execute(
-                    "UPDATE watermark SET sequence = %s, received_timestamp = coalesce(%s, received_timestamp) "
-                    "WHERE session_id = %s",
-                    (watermark, batch.received_timestamp, session.session_id),
-                )
+                cursor.execute(_sql(SET_WATERMARK), (watermark, batch.received_timestamp, session.session_id))
         return Written(rows=batch.n_rows, inserted=inserted, watermark=watermark)
 
     def read(
@@ -189,22 +202,38 @@ class PostgresDatabase:
         contract_id: str | None = None,
         start_ns: int | None = None,
         end_ns: int | None = None,
+        after: int = 0,
+        through: int | None = None,
         raw: bool = False,
     ) -> Iterator[TableRows]:
-        """Yield rows received from ``start_ns`` to before ``end_ns``, in the order in which they came."""
-        names = [f"coalesce({f.name}, {MISSING})" if f.null else f.name for f in FIELDS[table]]
-        where, values = ["session_id = %s"], [session.session_id]
-        conditions = (("contract_id = %s", contract_id), ("received_timestamp >= %s", start_ns))
-        for condition, value in (*conditions, ("received_timestamp < %s", end_ns)):
-            if value is not None:
-                where.append(condition)
-                values.append(value)  # type: ignore[arg-type] # texts and numbers are bound alike
-        wanted = ", ".join(["contract_id", "symbol", *(["raw_payload"] if raw else []), *names])
-        query = f"SELECT {wanted} FROM {table} WHERE {' AND '.join(where)} ORDER BY sequence, row_index"  # noqa: S608 - our own names
+        """Yield a table's rows in the order in which they came."""
+        query, values = select_rows(
+            table,
+            session.session_id,
+            contract_id=contract_id,
+            start_ns=start_ns,
+            end_ns=end_ns,
+            after=after,
+            through=through,
+            raw=raw,
+        )
         with self._told(), self._base.transaction(), self._base.cursor("tapebook_read", binary=True) as cursor:
             cursor.execute(_sql(query), values)
             while found := cursor.fetchmany(READ_ROWS):
                 yield table_rows(table, found, raw=raw)
+
+    def frames_between(self, session: Session, start_ns: int | None, end_ns: int | None) -> tuple[int, int]:
+        """Return the first and the last frame with a row received in this time."""
+        queries = [select_span(table, "session_id", session.session_id, start_ns, end_ns) for table in TABLES]
+        with self._transaction() as cursor:
+            return span_of([cursor.execute(_sql(query), values).fetchall()[0] for query, values in queries])
+
+    def statistics(self, session: Session) -> list[ContractStatistics]:
+        """Return what a session holds, by contract."""
+        with self._transaction() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            key = (session.session_id,)
+            return statistics_of([cursor.execute(_sql(query), key).fetchall() for query in STATISTICS])
 
     def gaps(self, session: Session) -> list[GapRow]:
         """Return the session's gaps."""
@@ -329,5 +358,5 @@ def _without_state(found: str, *, connecting: bool) -> tuple[type[DatabaseError]
 
 
 def _sql(text: str) -> LiteralString:
-    """Vouch for a statement: its names are ours, its values are bound."""
-    return text
+    """Vouch for a statement (its names are ours, its values are bound) and mark values as psycopg does."""
+    return text.replace("?", "%s")

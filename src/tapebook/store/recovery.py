@@ -35,7 +35,8 @@ class Recovered:
         Numbers behind the watermark that no frame has: damaged, pruned, or never written (a power failure).
     ahead
         How many frames the database knows that the journal does not: lost by the journal in a power failure. They
-        are in the database; open the journal with ``after=`` the watermark, so that their numbers stay theirs.
+        are in the database; open the journal with ``after=`` the watermark, so that their numbers stay theirs. 0 where
+        the journal was not read to its end (``through``).
     torn
         The journal's last record was not whole: it was never acknowledged.
     bad_records
@@ -60,6 +61,7 @@ def recover(
     session: Session,
     *,
     start: int | None = None,
+    through: int | None = None,
     batch_frames: int = 5_000,
     keep_raw: bool = False,
     quarantine: Quarantine | None = None,
@@ -77,6 +79,8 @@ def recover(
         Where the rows belong.
     start
         Begin at this frame instead, to put back rows that were deleted; those that are there stay as they are.
+    through
+        End with this frame: for a journal that is being written, its ``last_sequence`` at some moment.
     batch_frames
         Frames in one transaction.
     keep_raw
@@ -86,20 +90,12 @@ def recover(
     progress
         Called with the number of frames done.
     """
-    identity = identity_of(journal) if journal.is_dir() else ""
-    if identity and identity != session.journal:
-        raise StoreError(
-            "the journal is another session's",
-            expected=repr(session.journal),
-            found=repr(identity),
-            where=str(journal),
-            remedy="name the journal of this session",
-        )
+    check_journal(journal, session)
     before = database.watermark(session)
     begin = before + 1 if start is None else max(1, min(start, before + 1))
     frames = rows = inserted = 0
     builder = BatchBuilder(after=begin - 1, keep_raw=keep_raw)
-    with JournalReader(journal, start=begin, quarantine=quarantine) as reader:
+    with JournalReader(journal, start=begin, through=through, quarantine=quarantine) as reader:
         for frame in reader:
             builder.add(frame, decode)
             frames += 1
@@ -114,7 +110,9 @@ def recover(
         written = database.write(session, builder.build())
         rows, inserted = rows + written.rows, inserted + written.inserted
         progress(frames)
-    last = told.last_sequence if frames or told.missing_frames else _last(journal)
+    ahead = 0
+    if through is None:
+        ahead = before - (told.last_sequence if frames or told.missing_frames else _last(journal))
     return Recovered(
         before=before,
         after=database.watermark(session),
@@ -122,10 +120,23 @@ def recover(
         rows=rows,
         inserted=inserted,
         missing_frames=told.missing_frames,
-        ahead=max(before - last, 0),
+        ahead=max(ahead, 0),
         torn=told.torn,
         bad_records=told.bad_records,
     )
+
+
+def check_journal(journal: Path, session: Session) -> None:
+    """Raise where a journal is another session's."""
+    identity = identity_of(journal) if journal.is_dir() else ""
+    if identity and identity != session.journal:
+        raise StoreError(
+            "the journal is another session's",
+            expected=repr(session.journal),
+            found=repr(identity),
+            where=str(journal),
+            remedy="name the journal of this session",
+        )
 
 
 def _last(journal: Path) -> int:

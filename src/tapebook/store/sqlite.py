@@ -20,7 +20,9 @@ import numpy as np
 from tapebook.market.events import MISSING
 from tapebook.store.batches import Batch, GapRow, QualityRow, Rows
 from tapebook.store.database import (
+    DELETING,
     READ_ROWS,
+    ContractStatistics,
     DatabaseError,
     DatabaseFull,
     DatabaseLocked,
@@ -32,9 +34,22 @@ from tapebook.store.database import (
     check_session,
     check_version,
 )
+from tapebook.store.database_sql import (
+    END_SESSION,
+    FORGET_SESSION,
+    KEYED_TABLES,
+    SESSIONS,
+    SET_WATERMARK,
+    STATISTICS,
+    select_rows,
+    select_span,
+    span_of,
+    statistics_of,
+)
 from tapebook.store.schema import FIELDS, SCHEMA_VERSION, TABLES, TableName, migrations, row_dtype
 
-_SESSION: Final = "session_id, name, venue, journal, started_timestamp, ended_timestamp, state, settings"
+_DELETE_ROWS: Final = 100_000
+_LAST: Final = 2**63 - 1
 _ERRORS: Final = {
     sqlite3.SQLITE_BUSY: (DatabaseLocked, "the database is locked", "close the other program that writes it"),
     sqlite3.SQLITE_LOCKED: (DatabaseLocked, "the database is locked", "close the other program that writes it"),
@@ -90,6 +105,7 @@ class SqliteDatabase:
                 path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False, cached_statements=64
             )
             try:
+                self._base.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file: deleting gives room back
                 self._base.execute("PRAGMA journal_mode=WAL")
                 self._base.execute(f"PRAGMA synchronous={synchronous}")
                 self._base.execute("PRAGMA foreign_keys=ON")
@@ -125,13 +141,35 @@ class SqliteDatabase:
             base.execute("INSERT INTO watermark VALUES (?, 0, NULL)", (row.lastrowid,))
             return replace(session, session_id=row.lastrowid or 0)
 
-    def end_session(self, session: Session, ended_timestamp: int, state: str = "ended") -> None:
+    def end_session(self, session: Session, ended_timestamp: int | None, state: str = "ended") -> None:
         """Note when and how a session ended."""
         with self._transaction() as base:
-            base.execute(
-                "UPDATE sessions SET ended_timestamp = ?, state = ? WHERE session_id = ?",
-                (ended_timestamp, state, session.session_id),
-            )
+            base.execute(END_SESSION, (ended_timestamp, state, session.session_id))
+
+    def delete_session(self, session: Session) -> int:
+        """Delete a session with all its rows, a part at a time: the write-ahead log stays small."""
+        key = (session.session_id,)
+        with self._transaction() as base:
+            self._watermark(session)
+            base.execute("UPDATE sessions SET state = ? WHERE session_id = ?", (DELETING, *key))
+        deleted, more = 0, True
+        while more:
+            more = False
+            with self._transaction() as base:
+                for table in KEYED_TABLES:
+                    place = f"SELECT sequence FROM {table} WHERE session_id = ? ORDER BY sequence LIMIT 1 OFFSET ?"  # noqa: S608 - our own names
+                    row = base.execute(place, (*key, _DELETE_ROWS)).fetchone()
+                    more = more or row is not None
+                    last = row[0] if row is not None else _LAST
+                    delete = f"DELETE FROM {table} WHERE session_id = ? AND sequence <= ?"  # noqa: S608 - our own names
+                    deleted += base.execute(delete, (*key, last)).rowcount
+                if not more:
+                    for statement in FORGET_SESSION:
+                        base.execute(statement, key)
+        with self._told():  # give the room back
+            # As a script: a single statement would be left after its first page.
+            self._base.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
+        return deleted
 
     def sessions(self) -> list[Session]:
         """Return all sessions, oldest first."""
@@ -159,11 +197,7 @@ class SqliteDatabase:
             inserted = base.total_changes - before
             if batch.last_sequence > watermark:
                 watermark = batch.last_sequence
-                base.execute(
-                    "UPDATE watermark SET sequence = ?, received_timestamp = coalesce(?, received_timestamp) "
-                    "WHERE session_id = ?",
-                    (watermark, batch.received_timestamp, session.session_id),
-                )
+                base.execute(SET_WATERMARK, (watermark, batch.received_timestamp, session.session_id))
         return Written(rows=batch.n_rows, inserted=inserted, watermark=watermark)
 
     def read(
@@ -174,22 +208,45 @@ class SqliteDatabase:
         contract_id: str | None = None,
         start_ns: int | None = None,
         end_ns: int | None = None,
+        after: int = 0,
+        through: int | None = None,
         raw: bool = False,
     ) -> Iterator[TableRows]:
-        """Yield rows received from ``start_ns`` to before ``end_ns``, in the order in which they came."""
-        names = [f"coalesce({f.name}, {MISSING})" if f.null else f.name for f in FIELDS[table]]
-        where, values = ["session_id = ?"], [session.session_id]
-        conditions = (("contract_id = ?", contract_id), ("received_timestamp >= ?", start_ns))
-        for condition, value in (*conditions, ("received_timestamp < ?", end_ns)):
-            if value is not None:
-                where.append(condition)
-                values.append(value)  # type: ignore[arg-type] # texts and numbers are bound alike
-        columns = ", ".join(["contract_id", "symbol", *(["raw_payload"] if raw else []), *names])
-        query = f"SELECT {columns} FROM {table} WHERE {' AND '.join(where)} ORDER BY sequence, row_index"  # noqa: S608 - our own names
+        """Yield a table's rows in the order in which they came."""
         with self._told():
+            if start_ns is not None or end_ns is not None:
+                # Rows lie by their key: the index by time says which keys to look at.
+                first, last = self._span(table, session, start_ns, end_ns)
+                after = max(after, (first or 1) - 1)
+                through = min(last or 0, _LAST if through is None else through)
+            query, values = select_rows(
+                table,
+                session.session_id,
+                contract_id=contract_id,
+                start_ns=start_ns,
+                end_ns=end_ns,
+                after=after,
+                through=through,
+                raw=raw,
+            )
             cursor = self._base.execute(query, values)
             while found := cursor.fetchmany(READ_ROWS):
                 yield table_rows(table, found, raw=raw)
+
+    def frames_between(self, session: Session, start_ns: int | None, end_ns: int | None) -> tuple[int, int]:
+        """Return the first and the last frame with a row received in this time."""
+        with self._told():
+            return span_of(self._span(table, session, start_ns, end_ns) for table in TABLES)
+
+    def statistics(self, session: Session) -> list[ContractStatistics]:
+        """Return what a session holds, by contract."""
+        with self._told():
+            self._base.execute("BEGIN")
+            try:
+                key = (session.session_id,)
+                return statistics_of([self._base.execute(query, key).fetchall() for query in STATISTICS])
+            finally:
+                self._base.execute("COMMIT")
 
     def gaps(self, session: Session) -> list[GapRow]:
         """Return the session's gaps."""
@@ -208,8 +265,17 @@ class SqliteDatabase:
         with self._told():
             return self._base.execute(query, (session.session_id,)).fetchall()
 
+    def _span(
+        self, table: TableName, session: Session, start_ns: int | None, end_ns: int | None
+    ) -> tuple[int | None, int | None]:
+        """Return the first and last frame of a time; ``+`` keeps the planner from walking through the whole session."""
+        column = "session_id" if start_ns is None and end_ns is None else "+session_id"
+        query, values = select_span(table, column, session.session_id, start_ns, end_ns)
+        first, last = self._base.execute(query, values).fetchone()
+        return first, last
+
     def _sessions(self, where: str, *values: str) -> list[Session]:
-        query = f"SELECT {_SESSION} FROM sessions {where} ORDER BY started_timestamp, session_id"  # noqa: S608 - our own names
+        query = f"{SESSIONS} {where} ORDER BY started_timestamp, session_id"
         return [session_of(row) for row in self._base.execute(query, values)]
 
     def _watermark(self, session: Session) -> int:
