@@ -1,6 +1,8 @@
 """What every live venue promises: its golden pairs, and that parsing is pure, cuts anywhere, and survives anything.
 
-A venue inherits these by being registered in ``tapebook.venues`` and having ``tests/venues/golden_<name>.py``.
+A venue inherits these by being registered in ``tapebook.venues`` and having ``tests/venues/golden_<name>.py`` with its
+``PAIRS``. Where ``Venue.record_end`` is set, frames are a stream of records that may be cut anywhere; else every frame
+is a message of its own, and what is cut is the list of frames.
 """
 
 from __future__ import annotations
@@ -15,11 +17,11 @@ import pytest
 from tapebook.market.errors import MalformedRecord
 from tapebook.market.events import EVENT, Events, Flag, Kind
 from tapebook.market.instruments import InstrumentTable
+from tapebook.market.operators import State
 from tapebook.market.quarantine import Quarantine
-from tapebook.venues import FrameParser, Venue, venues
+from tapebook.venues import FrameParser, Venue, advance_all, advance_counted, venues
 from tests.venues.golden import Golden, rows_of
 
-SEPARATOR = b"\x1e"  # of records, in every venue's frames so far
 NOW = 1_787_172_692_000_000_000
 
 
@@ -43,8 +45,22 @@ def run(venue: Venue, frames: list[bytes]) -> tuple[Events, Quarantine]:
     return np.concatenate(blocks), quarantine
 
 
-def stream(venue: Venue) -> bytes:
-    return b"".join(frame for pair in pairs(venue) for frame in (*pair.before, pair.frame))
+def frames_of(venue: Venue) -> list[bytes]:
+    return [frame for pair in pairs(venue) for frame in (*pair.before, pair.frame)]
+
+
+def cut(venue: Venue, frames: list[bytes], places: list[int]) -> list[bytes]:
+    """Return the frames as they may also come: the stream cut at these places, or the same frames."""
+    if not venue.record_end:
+        return frames
+    whole = b"".join(frames)
+    return [whole[a:b] for a, b in pairwise([0, *sorted(min(p, len(whole)) for p in places), len(whole)])]
+
+
+def some_cuts(venue: Venue, n: int, seed: int) -> list[list[int]]:
+    rng = np.random.default_rng(seed)
+    size = sum(map(len, frames_of(venue)))
+    return [sorted(rng.integers(0, size, int(k)).tolist()) for k in rng.integers(1, 60, n)]
 
 
 def same(a: Events, b: Events) -> bool:
@@ -60,7 +76,7 @@ def test_a_message_means_the_events_written_down_for_it(venue: Venue, pair: Gold
         parser.advance(frame, NOW - 1)
     events = parser.advance(pair.frame, NOW)
     assert events.dtype == EVENT
-    assert rows_of(events, NOW, pair.instrument_id) == pair.rows
+    assert rows_of(events, NOW, pair) == pair.rows
     assert tuple(record.reason for record in quarantine.records) == pair.quarantined
     assert {text: notes.get(text, 0) for text in pair.notes} == pair.notes
 
@@ -74,7 +90,7 @@ def test_there_are_golden_pairs_of_every_kind_of_market_data(venue: Venue) -> No
 
 @pytest.mark.parametrize("venue", EACH)
 def test_parsing_is_pure(venue: Venue) -> None:
-    frames = [frame for pair in pairs(venue) for frame in (*pair.before, pair.frame)]
+    frames = frames_of(venue)
     copies = [bytes(bytearray(frame)) for frame in frames]
     (first, bad), (again, bad_again) = run(venue, frames), run(venue, copies)
     assert same(first, again)
@@ -82,35 +98,58 @@ def test_parsing_is_pure(venue: Venue) -> None:
     assert frames == copies
 
 
+def at_once(venue: Venue, frames: list[bytes]) -> tuple[Events, Quarantine]:
+    """Return what comes of frames that all came at one time."""
+    quarantine = Quarantine()
+    parser = parser_of(venue, quarantine)
+    return np.concatenate([parser.advance(frame, NOW) for frame in frames]), quarantine
+
+
 @pytest.mark.parametrize("venue", EACH)
 def test_any_cut_of_the_bytes_gives_the_same_events(venue: Venue) -> None:
-    whole = stream(venue)
-    quarantine = Quarantine()
-    expected = parser_of(venue, quarantine).advance(whole, NOW)
+    frames = frames_of(venue)
+    expected, quarantine = at_once(venue, frames)
     assert expected.size
-    rng = np.random.default_rng(7)
-    cuts = [sorted(rng.integers(0, len(whole), int(n)).tolist()) for n in rng.integers(1, 60, 60)]
-    for places in (*cuts, list(range(len(whole)))):
-        kept = Quarantine()
-        parser = parser_of(venue, kept)
-        edges = [0, *places, len(whole)]
-        blocks = [parser.advance(whole[a:b], NOW) for a, b in pairwise(edges)]
-        assert same(np.concatenate(blocks), expected)
+    for places in (*some_cuts(venue, 60, 7), [], list(range(sum(map(len, frames))))):
+        events, kept = at_once(venue, cut(venue, frames, places))
+        assert same(events, expected)
         assert kept.records == quarantine.records
 
 
 @pytest.mark.parametrize("venue", EACH)
+def test_many_frames_at_once_give_what_they_give_one_by_one(venue: Venue) -> None:
+    frames = [(frame, NOW + i) for i, frame in enumerate(frames_of(venue))]
+    expected, quarantine = run(venue, frames_of(venue))
+    rng = np.random.default_rng(9)
+    for n in (1, 2, 7, 30):
+        edges = [0, *sorted(rng.integers(0, len(frames), n).tolist()), len(frames)]
+        kept = Quarantine()
+        parser = parser_of(venue, kept)
+        blocks = [advance_all(parser, frames[a:b]) for a, b in pairwise(edges)]
+        assert same(np.concatenate(blocks), expected)
+        assert kept.records == quarantine.records
+    events, sizes = advance_counted(parser_of(venue, Quarantine()), frames)
+    one_by_one = parser_of(venue, Quarantine())
+    assert same(events, expected)
+    assert sizes == [one_by_one.advance(*frame).size for frame in frames]
+
+
+@pytest.mark.parametrize("venue", EACH)
 def test_a_saved_parser_goes_on_elsewhere_as_if_nothing_had_been(venue: Venue) -> None:
-    whole = stream(venue)
-    expected = parser_of(venue, Quarantine()).advance(whole, NOW)
-    for cut in np.random.default_rng(8).integers(0, len(whole), 100).tolist():
+    whole = frames_of(venue)
+    expected, _ = at_once(venue, whole)
+    rng = np.random.default_rng(8)
+    for places in some_cuts(venue, 100, 8):
+        frames = cut(venue, whole, places)
+        k = int(rng.integers(0, len(frames) + 1))
         first, second = parser_of(venue, Quarantine()), parser_of(venue, Quarantine())
-        start = first.advance(whole[:cut], NOW)
+        start = advance_all(first, [(frame, NOW) for frame in frames[:k]])
         saved = first.save()
         assert all(isinstance(array, np.ndarray) for array in saved.values())
-        first.advance(whole[cut:], NOW)  # must not reach into what was saved
+        rest = [(frame, NOW) for frame in frames[k:]]
+        advance_all(first, rest)  # must not reach into what was saved
         second.restore(saved)
-        assert same(np.concatenate([start, second.advance(whole[cut:], NOW)]), expected)
+        assert same(np.concatenate([start, advance_all(second, rest)]), expected)
 
 
 @pytest.mark.parametrize("venue", EACH)
@@ -152,25 +191,41 @@ def mutated(frame: bytes, rng: np.random.Generator, others: list[bytes]) -> byte
     return bytes(out)
 
 
+def changed(before: State, after: State) -> bool:
+    return any(before[name].tobytes() != after[name].tobytes() for name in before)
+
+
 def fuzz(venue: Venue, n: int, seed: int) -> tuple[int, int, int]:
+    """Play damaged frames; no record may vanish: each makes events, a note or a bad record that is kept and counted.
+
+    Where every frame is a message, one may also wait in the parser's memory (for a snapshot, say).
+    """
     rng = np.random.default_rng(seed)
-    frames = [frame for pair in pairs(venue) for frame in (*pair.before, pair.frame)]
-    quarantine = Quarantine(keep=10)
+    frames = frames_of(venue)
+    quarantine = Quarantine(keep=n * 8)
     notes: dict[str, int] = {}
     parser = parser_of(venue, quarantine, notes)
     n_events = accounted = 0
-    for _ in range(n):
+    unfinished = False
+    for i in range(n):
         frame = mutated(frames[int(rng.integers(0, len(frames)))], rng, frames)
-        unfinished = parser.save()["rest"].size > 0
-        events = parser.advance(frame, NOW)
+        held = {} if venue.record_end else parser.save()
+        events = parser.advance(frame, NOW + i)
         n_events += events.size
         before, accounted = accounted, n_events + quarantine.total + sum(notes.values())
-        whole = any(part for part in frame.split(SEPARATOR)[:-1]) or (unfinished and SEPARATOR in frame)
-        assert accounted > before or not whole, frame  # no record vanishes: events, a note or the quarantine
+        whole = bool(frame)
+        if venue.record_end:
+            *ended, rest = frame.split(venue.record_end)
+            whole = any(ended) or (unfinished and bool(ended))
+            unfinished = bool(rest) or (unfinished and not ended)
+        assert accounted > before or not whole or (held and changed(held, parser.save())), frame
         if events.size:
             assert events["flags"][-1] & Flag.LAST
             level = events["kind"] == Kind.LEVEL
             assert (events["qty_lots"][level] >= 0).all()
+            assert (events["ts_recv_ns"] <= NOW + i).all()
+    assert len(quarantine.records) == quarantine.total
+    assert all(record.raw and record.reason and record.where for record in quarantine.records)
     return n_events, quarantine.total, sum(notes.values())
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tapebook.market.clock import WallClock
-from tapebook.market.errors import VenueDenied, VenueError, VenueThrottled, VenueUnreachable
+from tapebook.market.errors import ConfigurationError, VenueDenied, VenueError, VenueThrottled, VenueUnreachable
 from tapebook.market.events import EVENT, Flag, Kind
 from tapebook.market.instruments import InstrumentTable
 from tapebook.venues.credentials import Credentials, Secret
@@ -29,7 +29,7 @@ from tapebook.venues.signalr_hub import HubTimes
 from tests.venues.golden_projectx import BOOK, MNQ, QUOTE_BEFORE
 from tests.venues.projectx_server import KEY, USER, Gateway, Socket
 
-QUICK = HubTimes(handshake_s=2, answer_s=1, ping_s=0.1, silence_s=0.5)
+QUICK = HubTimes(handshake_s=2, answer_s=1, ping_s=0.1, silence_s=0.8)
 WHO = Credentials(Secret(USER), Secret(KEY))
 
 
@@ -86,8 +86,8 @@ class Heard:
 
     async def until(self, happened: Callable[[], object], s: float = 6) -> None:
         async with asyncio.timeout(s):
-            while not happened():
-                await asyncio.sleep(0.005)  # noqa: ASYNC110 - any condition of a test: there is no event for it
+            while not happened():  # noqa: ASYNC110 - any condition of a test: there is no event for it
+                await asyncio.sleep(0.005)
 
 
 def play(scene: Callable[[Gateway], Awaitable[None]]) -> None:
@@ -169,6 +169,29 @@ def test_a_connection_can_be_negotiated() -> None:
     play(scene)
 
 
+def test_a_hub_may_point_elsewhere_and_our_token_does_not_go_there(caplog: pytest.LogCaptureFixture) -> None:
+    async def scene(gateway: Gateway) -> None:
+        async with Gateway() as other:
+            given = other.grant()
+            gateway.away = [(f"{other.url}/hubs/elsewhere?access_token={given}", given)]
+            other.must_negotiate = True
+            session = session_of(gateway, settings_of(gateway, negotiate=True))
+            async with Heard(session) as heard:
+                await heard.until(lambda: heard.told(What.SUBSCRIBED))
+                ours = (await session.rest.token()).text.reveal()
+                assert other.sockets[0].hub == "/hubs/elsewhere"
+                assert {token for _, token in other.bearers} == {given}
+                assert ours not in caplog.text
+                assert given not in caplog.text + repr([record.__dict__ for record in caplog.records])
+            gateway.away = [(f"{gateway.url}/hubs/market", "")] * 9
+            async with Heard(session_of(gateway, settings_of(gateway, negotiate=True))) as heard:
+                await heard.until(lambda: heard.told(What.LOST))
+                assert "again and again" in heard.told(What.LOST)[0].text
+
+    with caplog.at_level(logging.DEBUG):
+        play(scene)
+
+
 def test_a_hub_that_wants_a_negotiation_is_told_and_tried_again() -> None:
     async def scene(gateway: Gateway) -> None:
         gateway.must_negotiate = True
@@ -185,6 +208,7 @@ def test_a_token_that_expired_is_replaced_by_a_login() -> None:
     async def scene(gateway: Gateway) -> None:
         async with Heard(session_of(gateway)) as heard:
             socket = await gateway.socket()
+            await heard.until(lambda: heard.told(What.SUBSCRIBED))
             gateway.tokens.clear()
             socket.abort()
             await heard.until(lambda: len(heard.told(What.SUBSCRIBED)) == 2)
@@ -196,10 +220,10 @@ def test_a_token_that_expired_is_replaced_by_a_login() -> None:
 
 def test_a_token_is_renewed_before_it_expires_and_used_by_the_next_connection() -> None:
     async def scene(gateway: Gateway) -> None:
-        gateway.life_s = 1.2
+        gateway.life_s = 1.8
         async with Heard(session_of(gateway, settings_of(gateway, renew_check_s=0.05))) as heard:
-            await heard.until(lambda: len(heard.told(What.RENEWED)) >= 2)
-            assert [path for path, _ in gateway.requests].count("/api/Auth/validate") >= 2
+            await heard.until(lambda: heard.told(What.RENEWED))
+            assert [path for path, _ in gateway.requests].count("/api/Auth/validate") >= 1
             assert gateway.logins == 1
             assert len(gateway.sockets) == 1  # an open connection is left alone
             gateway.tokens = {max(gateway.tokens, key=lambda text: int(text.rpartition("l")[2] or 0))}
@@ -218,7 +242,7 @@ def test_a_half_open_connection_is_given_up() -> None:
             assert not heard.told(What.LOST)
             gateway.mute = True
             await heard.until(lambda: heard.told(What.LOST))
-            assert "nothing heard for 0.5 s" in heard.told(What.LOST)[0].text
+            assert "nothing heard for 0.8 s" in heard.told(What.LOST)[0].text
             gateway.mute = False
             await heard.until(lambda: len(heard.told(What.SUBSCRIBED)) == 2)
 
@@ -372,11 +396,45 @@ def test_a_slow_reader_loses_nothing_and_is_not_taken_for_a_silent_hub() -> None
                 elif b'"X"' in item.data:
                     got.append(item.data)
                     if len(got) == 3:
-                        await asyncio.sleep(1.2)  # more than twice what a hub may be silent
+                        await asyncio.sleep(1.7)  # more than twice what a hub may be silent
                     if len(got) == 400:
                         break
         await session.aclose()
         assert [int(data.split(b"[")[1].split(b",")[0]) for data in got] == list(range(400))
+
+    play(scene)
+
+
+def test_what_waits_comes_all_at_once_and_in_order() -> None:
+    async def scene(gateway: Gateway) -> None:
+        session = session_of(gateway)
+        got: list[bytes] = []
+        sizes: list[int] = []
+        async with aclosing(session.batches()) as batches:
+            async for batch in batches:
+                if any(isinstance(item, Told) and item.what is What.SUBSCRIBED for item in batch):
+                    for n in range(300):
+                        gateway.sockets[0].send({"type": 1, "target": "X", "arguments": [n]})
+                    await asyncio.sleep(0.1)
+                found = [item.data for item in batch if isinstance(item, Received) and b'"X"' in item.data]
+                got += found
+                sizes.append(len(found))
+                if len(got) == 300:
+                    break
+        await session.aclose()
+        assert [int(data.split(b"[")[1].split(b"]")[0]) for data in got] == list(range(300))
+        assert max(sizes) > 10
+
+    play(scene)
+
+
+def test_a_session_that_would_hear_nothing_says_so() -> None:
+    async def scene(gateway: Gateway) -> None:
+        session = session_of(gateway, contracts=[])
+        with pytest.raises(ConfigurationError, match="nothing to hear"):
+            async for _ in session.frames():
+                pass
+        await session.aclose()
 
     play(scene)
 

@@ -137,7 +137,7 @@ class VenueRefused(VenueError):  # noqa: N818 - as UnknownInstrument
     """The venue understood the request and refused it."""
 
 
-class VenueDenied(VenueRefused):  # noqa: N818 - as UnknownInstrument
+class VenueDenied(VenueRefused):
     """The venue does not accept who is asking: user name, key, token, permission or agreement."""
 
 

@@ -11,9 +11,9 @@ from importlib import import_module
 from typing import Final
 
 from tapebook.market.errors import ConfigurationError
-from tapebook.venues.venue import FrameParser, Venue
+from tapebook.venues.venue import FrameParser, Frames, Venue, advance_all, advance_counted
 
-__all__ = ["VENUES", "FrameParser", "Venue", "venue", "venues"]
+__all__ = ["FrameParser", "Frames", "Venue", "advance_all", "advance_counted", "venue", "venues"]
 
 VENUES: Final[tuple[str, ...]] = ("projectx",)
 """Folders of this one."""

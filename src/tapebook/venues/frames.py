@@ -32,6 +32,7 @@ class What(Enum):
     LOST = "lost"  # the connection is gone; ``since_ns`` to the next CONNECTED is a gap
     RENEWED = "renewed"  # there is a new token
     FAILED = "failed"  # … or there is none
+    WARNED = "warned"  # something that a person should look at
 
 
 class Told(NamedTuple):

@@ -38,6 +38,7 @@ __all__ = [
     "PING",
     "RECORD_BYTES_MAX",
     "SEPARATOR",
+    "UNREADABLE",
     "Handshake",
     "Malformed",
     "Negotiated",
@@ -175,10 +176,18 @@ class Splitter:
         self.rest_ns = 0  # when its first byte came
         self.dropped = 0  # how many of its bytes were not kept
 
+    def whole(self, data: bytes) -> list[bytes] | None:
+        r"""Return the records of a message that begins and ends with one, which nearly all do; else None: feed it.
+
+        >>> Splitter().whole(b'{"type":6}\x1e')
+        [b'{"type":6}']
+        """
+        if self.rest or data[-1:] != SEPARATOR or len(data) > self.bytes_max:
+            return None
+        return [part for part in data[:-1].split(SEPARATOR) if part]
+
     def feed(self, data: bytes, ts_recv_ns: int) -> list[Slice]:
         """Take in one message and return the records that it completes; empty ones are passed over."""
-        if not self.rest and data[-1:] == SEPARATOR and data.count(SEPARATOR) == 1 and len(data) <= self.bytes_max:
-            return [Slice(ts_recv_ns, data[:-1])] if len(data) > 1 else []
         out: list[Slice] = []
         *whole, tail = data.split(SEPARATOR)
         for part in whole:

@@ -93,24 +93,16 @@ class Hub:
         """Take in one message of the socket."""
         self._heard_ns = now_ns
         out: list[Heard] = []
+        whole = self._splitter.whole(data)
+        if whole is not None:
+            for raw in whole:
+                out += self._record(raw)
+            return out
         for part in self._splitter.feed(data, now_ns):
             if part.too_long:
                 out.append(Heard(What.MALFORMED, error="a record over the size limit"))
-                continue
-            if not self.opened:
-                out.append(self._opening(part.raw))
-                continue
-            record = decode(part.raw)
-            if isinstance(record, Malformed):
-                out.append(Heard(What.MALFORMED, error=record.reason))
-            elif record.type == RecordType.INVOCATION:
-                first = bytes(record.arguments[0]) if record.arguments else b""
-                out.append(Heard(What.EVENT, record.target or "", first))
-            elif record.type == RecordType.COMPLETION:
-                out += self._answered(record)
-            elif record.type == RecordType.CLOSE:
-                error = record.error or "no reason given"
-                out.append(Heard(What.CLOSED, error=error, allow_reconnect=bool(record.allowReconnect)))
+            else:
+                out += self._record(part.raw)
         return out
 
     def invoke(self, target: str, arguments: Sequence[object], now_ns: int) -> bytes:
@@ -143,6 +135,22 @@ class Hub:
             return f"nothing heard for {times.silence_s:g} s"
         late = next((p for p in self._pending.values() if now_ns >= p.due_ns), None)
         return f"no answer to {late.target} for {times.answer_s:g} s" if late else ""
+
+    def _record(self, raw: bytes) -> list[Heard]:
+        if not self.opened:
+            return [self._opening(raw)]
+        record = decode(raw)
+        if isinstance(record, Malformed):
+            return [Heard(What.MALFORMED, error=record.reason)]
+        if record.type == RecordType.INVOCATION:
+            first = bytes(record.arguments[0]) if record.arguments else b""
+            return [Heard(What.EVENT, record.target or "", first)]
+        if record.type == RecordType.COMPLETION:
+            return self._answered(record)
+        if record.type == RecordType.CLOSE:
+            error = record.error or "no reason given"
+            return [Heard(What.CLOSED, error=error, allow_reconnect=bool(record.allowReconnect))]
+        return []
 
     def _opening(self, raw: bytes) -> Heard:
         answer = read_handshake(raw)

@@ -21,8 +21,9 @@ in the number of levels: 1.8 µs a row of 10 levels a side, 11 µs of 40.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +95,23 @@ class Views:
         """Take the next row of an instrument as a first one (after a gap, a halt, a venue's clear)."""
         if instrument_id in self._slots:
             self._started[self._slots[instrument_id]] = 0
+
+    def save(self) -> dict[str, NDArray[Any]]:
+        """Return a copy of the last views, and which instruments they are of."""
+        return {
+            "view_of": np.array(list(self._slots), np.int64),
+            "view_started": self._started.copy(),
+            "view_price": self._price.copy(),
+            "view_qty": self._qty.copy(),
+            "view_count": self._count.copy(),
+        }
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take up the views that :meth:`save` returned."""
+        self._slots = {key: place for place, key in enumerate(state["view_of"].tolist())}
+        self._started = state["view_started"].copy()
+        self._price, self._qty = state["view_price"].copy(), state["view_qty"].copy()
+        self._count = state["view_count"].copy()
 
     def advance(
         self,

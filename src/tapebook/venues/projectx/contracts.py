@@ -97,16 +97,16 @@ class ContractMap:
         for contract_id in ids:
             self.add(contract_id)
 
-    def add(self, contract_id: str) -> int:
-        """Return the place of a contract, giving it the next one if it is new."""
+    def add(self, contract_id: str, name: str = "") -> int:
+        """Return the place of a contract, giving it the next one if it is new; ``name`` is the venue's short name."""
         if contract_id in self.ids:
             return self.ids.index(contract_id)
         place = len(self.ids)
         self.ids.append(contract_id)
         self._place[contract_id] = place
-        for name in _short_names(contract_id):
-            if name not in self.ids:
-                self._place[name] = place if name not in self._place else -1
+        for short in _short_names(contract_id) | ({name} if name else set()):
+            if short not in self.ids:
+                self._place[short] = place if short not in self._place else -1
         return place
 
     def find(self, name: str | None) -> int:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
 from typing import Final
 
 from tapebook.market.events import MISSING
@@ -80,12 +79,9 @@ def lots(volume: float | None) -> int:
     return whole if whole == volume else -1
 
 
-@lru_cache(maxsize=4096)  # a second has up to some hundred messages, and seconds repeat across contracts
-def _second(text: str, offset: str) -> int:
-    """Return the seconds since 1970 UTC of ``2026-08-19T20:51:31`` and ``+00:00`` or ``Z``."""
-    if text[4] != "-" or text[7] != "-" or text[10] not in "T " or text[13] != ":" or text[16] != ":":
-        raise ValueError(text)
-    return int(datetime.fromisoformat(text + offset).timestamp())
+_seconds: Final[dict[str, int]] = {}  # texts to the second that were read lately: a second has hundreds of messages
+_SECONDS_MAX: Final = 4096
+_SCALE: Final = (10**9, 10**8, 10**7, 10**6, 10**5, 10**4, 1000, 100, 10, 1)  # of a fraction of n digits
 
 
 def time_ns(text: str | None) -> int | None:
@@ -101,6 +97,15 @@ def time_ns(text: str | None) -> int | None:
     """
     if text is None:
         return MISSING
+    second = _seconds.get(text[:19])
+    if second is not None and text[-6:] == "+00:00" and text[19] == ".":
+        digits = text[20:-6]
+        if len(digits) < 10 and digits.isdecimal() and digits.isascii():
+            return second + int(digits) * _SCALE[len(digits)]
+    return _time_ns(text)
+
+
+def _time_ns(text: str) -> int | None:
     if text[-6:] == "+00:00":
         offset, end = "+00:00", len(text) - 6
     elif text[-1:] in ("Z", "z"):
@@ -114,15 +119,22 @@ def time_ns(text: str | None) -> int | None:
         digits = text[20:end]
         if text[19] != "." or not (digits.isdecimal() and digits.isascii()):
             return None
-        if len(digits) > 9:
-            if digits[9:].strip("0"):
-                return None
-            digits = digits[:9]
-        fraction_ns = int(digits) * 10 ** (9 - len(digits))
+        if digits[9:].strip("0"):
+            return None
+        fraction_ns = int(digits[:9].ljust(9, "0"))
     if text[:10] == "0001-01-01":
         return MISSING
+    second = text[:19] if end >= 19 else text
     try:
-        ns = _second(text[:19] if end >= 19 else text, offset) * 1_000_000_000 + fraction_ns
+        if second[4] != "-" or second[7] != "-" or second[10] not in "T " or second[13] != ":" or second[16] != ":":
+            return None
+        ns = int(datetime.fromisoformat(second + offset).timestamp()) * 1_000_000_000
     except (ValueError, IndexError, OverflowError):
         return None
-    return ns if _FROM_NS <= ns < _UNTIL_NS else None
+    if not _FROM_NS <= ns < _UNTIL_NS:
+        return None
+    if offset == "+00:00":
+        if len(_seconds) >= _SECONDS_MAX:
+            _seconds.clear()
+        _seconds[second] = ns
+    return ns + fraction_ns

@@ -22,48 +22,45 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 from tapebook.market.events import MISSING, Flag, Kind, Side
+from tapebook.venues.pack import what_word
 from tapebook.venues.projectx.wire import DomType
 
-__all__ = ["LEVELS_MAX", "Entry", "Levels", "Row"]
+__all__ = ["BOOK_TYPES", "LEVELS_MAX", "Levels", "Row", "clear_row"]
 
 LEVELS_MAX: Final = 1000
 """Prices kept a side: more than any futures gateway is known to send."""
 
-_LEVEL, _QUOTE, _CLEAR = int(Kind.LEVEL), int(Kind.QUOTE), int(Kind.CLEAR)
-_MAYBE_BAD, _VIEW = int(Flag.MAYBE_BAD), int(Flag.VIEW)
+DEPTH: Final = 1
+"""The channel of depth, numbered as other venues' are."""
+
+Row: TypeAlias = tuple[int, int, int, int]
+"""ts_event_ns, price, qty_lots, and the event's last word (:func:`~tapebook.venues.pack.what_word`)."""
+
 _SIDE: Final = {
-    int(DomType.ASK): Side.ASK,
-    int(DomType.BID): Side.BID,
-    int(DomType.BEST_ASK): Side.ASK,
-    int(DomType.BEST_BID): Side.BID,
-    int(DomType.NEW_BEST_ASK): Side.ASK,
-    int(DomType.NEW_BEST_BID): Side.BID,
+    int(DomType.ASK): int(Side.ASK),
+    int(DomType.BID): int(Side.BID),
+    int(DomType.BEST_ASK): int(Side.ASK),
+    int(DomType.BEST_BID): int(Side.BID),
+    int(DomType.NEW_BEST_ASK): int(Side.ASK),
+    int(DomType.NEW_BEST_BID): int(Side.BID),
 }
 BOOK_TYPES: Final = frozenset(_SIDE)
 """Types of entries that name a price and a size that rests there."""
 
-
-class Entry(NamedTuple):
-    """A depth entry in our units."""
-
-    type: int
-    price: int
-    qty_lots: int
-    ts_event_ns: int
+_RESET: Final = int(DomType.RESET)
+_SETS: Final = frozenset({int(DomType.ASK), int(DomType.BID)})
+_LEVEL: Final = {side: what_word(Kind.LEVEL, side, channel=DEPTH) for side in (1, -1)}
+_QUOTE: Final = {side: what_word(Kind.QUOTE, side, channel=DEPTH) for side in (1, -1)}
+_CLEAR: Final = what_word(Kind.CLEAR, channel=DEPTH)
+_MAYBE_BAD, _VIEW = int(Flag.MAYBE_BAD), int(Flag.VIEW)
 
 
-class Row(NamedTuple):
-    """What becomes of it: an event without what its message adds."""
-
-    ts_event_ns: int
-    price: int
-    qty_lots: int
-    kind: int
-    side: int
-    flags: int
+def clear_row(ts_event_ns: int = MISSING) -> Row:
+    """Return the record that clears both sides."""
+    return ts_event_ns, MISSING, MISSING, _CLEAR
 
 
 class Levels:
@@ -71,10 +68,10 @@ class Levels:
 
     >>> levels, rows = Levels(), []
     >>> for price in (99, 100):
-    ...     levels.apply(Entry(DomType.ASK, price, 5, 0), rows)
-    >>> levels.apply(Entry(DomType.BEST_BID, 99, 7, 0), rows)
-    >>> [(row.kind, row.side, row.price, row.qty_lots) for row in rows[2:]]  # 2 LEVEL, 3 QUOTE
-    [(2, -1, 99, 0), (3, 1, 99, 7)]
+    ...     levels.apply(DomType.ASK, price, 5, 0, rows)
+    >>> levels.apply(DomType.BEST_BID, 99, 7, 0, rows)
+    >>> [(price, qty_lots) for _, price, qty_lots, _ in rows[2:]]  # the ask at 99 cannot stand any more
+    [(99, 0), (99, 7)]
     """
 
     __slots__ = ("asks", "bids", "levels_max", "touch")
@@ -95,51 +92,49 @@ class Levels:
         del self.bids[:], self.asks[:]
         self.touch[0] = self.touch[1] = MISSING
 
-    def apply(self, entry: Entry, rows: list[Row]) -> None:
+    def apply(self, dom_type: int, price: int, qty_lots: int, ts_event_ns: int, rows: list[Row]) -> None:
         """Apply one entry and append what it means to ``rows``."""
-        kind, price, qty, ts = entry
-        side = _SIDE.get(kind)
+        side = _SIDE.get(dom_type)
         if side is None:
-            if kind == DomType.RESET:
+            if dom_type == _RESET:
                 self.clear()
-                rows.append(Row(ts, MISSING, MISSING, _CLEAR, 0, 0))
+                rows.append(clear_row(ts_event_ns))
             return
         keys, s = (self.bids, 0) if side > 0 else (self.asks, 1)
-        key = int(side) * price
+        key = side * price
         place = bisect_left(keys, key)
         stands = place < len(keys) and keys[place] == key
-        if kind in (DomType.ASK, DomType.BID) or qty == 0:
+        if dom_type in _SETS or qty_lots == 0:
             if self.touch[s] == key:
                 self.touch[s] = MISSING
-            if qty == 0:
+            if qty_lots == 0:
                 if stands:
                     del keys[place]
             elif not stands:
                 keys.insert(place, key)
-            rows.append(Row(ts, price, qty, _LEVEL, int(side), 0))
+            rows.append((ts_event_ns, price, qty_lots, _LEVEL[side]))
             return
         opposite = self.asks if side > 0 else self.bids
         while opposite and opposite[-1] >= -key:
             gone = opposite.pop()
             if self.touch[1 - s] == gone:
                 self.touch[1 - s] = MISSING
-            rows.append(Row(ts, -int(side) * gone, 0, _LEVEL, -int(side), _MAYBE_BAD))
+            rows.append((ts_event_ns, -side * gone, 0, _LEVEL[-side] | _MAYBE_BAD))
         del keys[place + stands :]
         if self.touch[s] not in (MISSING, key):
             old = bisect_left(keys, self.touch[s])
             if old < len(keys) and keys[old] == self.touch[s]:
                 del keys[old]
-                place -= 1
             self.touch[s] = MISSING
         if not stands:
             keys.append(key)
             self.touch[s] = key
-        rows.append(Row(ts, price, qty, _QUOTE, int(side), 0))
+        rows.append((ts_event_ns, price, qty_lots, _QUOTE[side]))
 
     def trim(self, ts_event_ns: int, rows: list[Row]) -> None:
         """Let the farthest levels go where a side holds too many."""
         for keys, side in ((self.bids, 1), (self.asks, -1)):
             n = len(keys) - self.levels_max
             if n > 0:
-                rows += [Row(ts_event_ns, side * key, 0, _LEVEL, side, _VIEW) for key in keys[:n]]
+                rows += [(ts_event_ns, side * key, 0, _LEVEL[side] | _VIEW) for key in keys[:n]]
                 del keys[:n]

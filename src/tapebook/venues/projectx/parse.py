@@ -18,45 +18,51 @@ GatewayDepth              1        as :mod:`tapebook.venues.projectx.levels` say
   channel tells the prints themselves.
 * What the venue sends and nobody needs (pings, completions, session highs) is counted in ``notes``; so is each form
   that deviates from what was recorded.
+
+Speed: a record in a recorded or documented form is decoded whole, in one call; every other one, good or bad, falls
+through to :mod:`tapebook.venues.projectx.forms`, which takes its time and finds out what it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from struct import Struct as Packing
-from typing import Any, Final
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Final
 
-import msgspec
 import numpy as np
-from msgspec import UNSET, Raw
+from msgspec import UNSET
 
 from tapebook.market.errors import ConfigurationError
-from tapebook.market.events import COUNT_MISSING, EVENT, MISSING, Events, Flag, Kind, Side, SideSource
+from tapebook.market.events import EVENT, MISSING, Events, Flag, Kind, Side, SideSource
 from tapebook.market.instruments import InstrumentTable
 from tapebook.market.operators import State
 from tapebook.market.quarantine import Quarantine
+from tapebook.venues.pack import pack_one, pack_two, what_word
 from tapebook.venues.projectx import wire
 from tapebook.venues.projectx.contracts import Contract, ContractMap, instrument_of
-from tapebook.venues.projectx.figures import lots, on_grid
-from tapebook.venues.projectx.forms import Bad, brief, entries_of, name_in, plain, when
-from tapebook.venues.projectx.levels import BOOK_TYPES, LEVELS_MAX, Entry, Levels, Row
-from tapebook.venues.signalr import UNREADABLE, Malformed, Record, RecordType, Slice, Splitter, decode, text_of
+from tapebook.venues.projectx.figures import lots
+from tapebook.venues.projectx.forms import NoMarketData, Notes, Unreadable, read_slowly, when
+from tapebook.venues.projectx.levels import BOOK_TYPES, DEPTH, LEVELS_MAX, Row, clear_row
+from tapebook.venues.projectx.memory import UNTOLD, Memory, restored, saved
+from tapebook.venues.signalr import UNREADABLE, Splitter
+from tapebook.venues.venue import Frames
 
 __all__ = ["DEPTH", "QUOTES", "TRADES", "Parser"]
 
-DEPTH, QUOTES, TRADES = 1, 2, 3
-"""The channels, numbered as other venues' are."""
+QUOTES, TRADES = 2, 3
+"""The channels besides DEPTH, numbered as other venues' are."""
 
-_pack = Packing("<qqqqQqIIHHBbBB").pack
-_QUOTE, _TRADE, _CLEAR = int(Kind.QUOTE), int(Kind.TRADE), int(Kind.CLEAR)
 _LAST, _INFO, _GAP, _MAYBE_BAD = int(Flag.LAST), int(Flag.INFO), int(Flag.GAP), int(Flag.MAYBE_BAD)
-_SIDES: Final = {int(wire.TradeLogType.BUY): int(Side.BUY), int(wire.TradeLogType.SELL): int(Side.SELL)}
+_BID: Final = what_word(Kind.QUOTE, Side.BID, channel=QUOTES)
+_ASK: Final = what_word(Kind.QUOTE, Side.ASK, channel=QUOTES)
+_PRINT: Final[dict[int | None, int]] = {
+    int(wire.TradeLogType.BUY): what_word(Kind.TRADE, Side.BUY, channel=TRADES, side_source=SideSource.VENUE),
+    int(wire.TradeLogType.SELL): what_word(Kind.TRADE, Side.SELL, channel=TRADES, side_source=SideSource.VENUE),
+}
+_PRINT_OF_NOBODY: Final = what_word(Kind.TRADE, channel=TRADES)
+_EMPTY: Final = frozenset({None, 0.0})
+_RESET, _TRADE = int(wire.DomType.RESET), int(wire.DomType.TRADE)
 _DOM_TYPES: Final = frozenset(int(t) for t in wire.DomType)
-_UNTOLD: Final = MISSING + 1  # this side of the quote was never told; MISSING is an empty side
-
-# What is remembered of a contract.
-_BID, _ASK, _LIVE, _BROKEN, _SEEN, _TRADE_LOTS, _PRINT_LOTS = range(7)
-_START: Final = (_UNTOLD, _UNTOLD, 0, 0, 0, 0, 0)
 
 
 class Parser:
@@ -100,12 +106,10 @@ class Parser:
         self.quarantine = quarantine if quarantine is not None else Quarantine()
         self.notes = notes if notes is not None else {}
         self.levels_max = levels_max
+        self._note = Notes(self.notes)
         self._map = ContractMap()
-        self._places: dict[bytes, int] = {}  # from a contract argument as it stands in the record
-        self._state: list[list[int]] = []
-        self._levels: list[Levels] = []
-        self._who: list[int] = []
-        self._tick: list[int] = []
+        self._all: list[Memory] = []
+        self._by_id: dict[str, Memory] = {}
         self._splitter = Splitter()
         self._out = bytearray()
         for contract in contracts:
@@ -113,21 +117,32 @@ class Parser:
 
     def add(self, contract: Contract | str) -> int:
         """Take up a contract that is subscribed from now on; return its ``instrument_id``."""
-        place = self._map.add(contract if isinstance(contract, str) else contract.id)
-        if place == len(self._who):
+        place = self._map.add(contract) if isinstance(contract, str) else self._map.add(contract.id, contract.name)
+        if place == len(self._all):
             instrument = instrument_of(contract)
-            self._who.append(self.instruments.add(instrument))
-            self._tick.append(instrument.tick_e9)
-            self._state.append(list(_START))
-            self._levels.append(Levels(self.levels_max))
-            self._places.clear()
-        return self._who[place]
+            memory = Memory(self._map.ids[place], self.instruments.add(instrument), instrument.tick_e9, self.levels_max)
+            self._all.append(memory)
+            self._by_id[memory.id] = memory
+        return self._all[place].instrument_id
 
     def advance(self, payload: bytes, ts_recv_ns: int) -> Events:
         """Take in one message of the socket and return the events of the records that it completes."""
-        for part in self._splitter.feed(payload, ts_recv_ns):
-            self._record(part)
+        self._frame(payload, ts_recv_ns)
         return self._take()
+
+    def advance_many(self, frames: Frames) -> Events:
+        """Take in messages of the socket and the times when they came: what :meth:`advance` returns, put together."""
+        for payload, ts_recv_ns in frames:
+            self._frame(payload, ts_recv_ns)
+        return self._take()
+
+    def advance_counted(self, frames: Frames) -> tuple[Events, list[int]]:
+        """Do the same, and return besides how many events each message completed."""
+        ends = [0]
+        for payload, ts_recv_ns in frames:
+            self._frame(payload, ts_recv_ns)
+            ends.append(len(self._out) // EVENT.itemsize)
+        return self._take(), [after - before for before, after in pairwise(ends)]
 
     def reset(self, ts_recv_ns: int, contract: str | None = None) -> Events:
         """Return a CLEAR with GAP for what was subscribed anew: all contracts after a reconnect, or one.
@@ -138,265 +153,211 @@ class Parser:
         if contract is None:
             left = self._splitter.cut()
             if left is not None:
-                self._reject("a record cut off by the end of its connection", "", "", left, -1)
-        places = range(len(self._who)) if contract is None else [self._map.find(contract)]
-        for place in places:
-            state = self._state[place]
-            if place >= 0 and state[_SEEN]:
-                state[_BID] = state[_ASK] = _UNTOLD
-                state[_LIVE] = 0
-                state[_BROKEN] = 1
-                self._levels[place].clear()
-                self._emit(place, ts_recv_ns, DEPTH, [Row(MISSING, MISSING, MISSING, _CLEAR, 0, 0)])
+                reason = "a record cut off by the end of its connection"
+                self._reject(reason, "", "", left.raw, left.ts_recv_ns, self._all)
+            memories = self._all
+        else:
+            place = self._map.find(contract)
+            memories = [self._all[place]] if place >= 0 else []
+        for memory in memories:
+            if memory.seen:
+                memory.forget()
+                memory.broken = 1
+                self._emit(memory, ts_recv_ns, [clear_row()])
         return self._take()
 
     def save(self) -> State:
         """Return a copy of the whole memory (``notes`` and the quarantine are their owner's)."""
-        keys = [side for levels in self._levels for side in (levels.bids, levels.asks)]
-        splitter = self._splitter
-        return {
-            "contracts": np.array(self._state, np.int64).reshape(-1, len(_START)),
-            "touches": np.array([levels.touch for levels in self._levels], np.int64).reshape(-1, 2),
-            "n_levels": np.array([len(side) for side in keys], np.int64),
-            "levels": np.array([key for side in keys for key in side], np.int64),
-            "rest": np.frombuffer(bytes(splitter.rest), np.uint8).copy(),
-            "rest_head": np.array([splitter.rest_ns, splitter.dropped], np.int64),
-        }
+        return saved(self._all, self._splitter)
 
     def restore(self, state: State) -> None:
         """Take up a memory that :meth:`save` returned, of a parser with the same contracts."""
-        if len(state["contracts"]) != len(self._who):
-            raise ConfigurationError(
-                "a parser's memory of other contracts",
-                expected=f"{len(self._who)} contracts",
-                found=str(len(state["contracts"])),
-            )
-        self._state = state["contracts"].tolist()
-        ends = np.cumsum(state["n_levels"]).tolist()
-        starts = [0, *ends[:-1]]
-        for place, levels in enumerate(self._levels):
-            levels.clear()
-            for side, keys in enumerate((levels.bids, levels.asks)):
-                keys.extend(state["levels"][starts[2 * place + side] : ends[2 * place + side]].tolist())
-                levels.touch[side] = int(state["touches"][place, side])
-        self._splitter.rest = bytearray(state["rest"].tobytes())
-        self._splitter.rest_ns, self._splitter.dropped = (int(v) for v in state["rest_head"])
+        restored(state, self._all, self._splitter)
 
     def lots_of(self, contract: str) -> tuple[int, int]:
         """Return the lots that the trades channel told, and those of the prints on the depth channel."""
-        state = self._state[self._map.find(contract)]
-        return state[_TRADE_LOTS], state[_PRINT_LOTS]
-
-    # ---- one record ------------------------------------------------------------------------------------------------
-
-    def _record(self, part: Slice) -> None:
-        raw = part.raw
-        if part.too_long:
-            self._reject("a record over the size limit", f"at most {self._splitter.bytes_max} bytes", "more", part, -1)
-            return
-        record = decode(raw)
-        if isinstance(record, Malformed):
-            if raw == b"{}":
-                self._note("handshakes")
-            else:
-                self._reject(record.reason, "JSON of a hub record", record.found, part, -1)
-            return
-        if record.type != RecordType.INVOCATION:
-            self._other(record, part)
-            return
-        arguments = record.arguments or []
-        place = -1
-        try:
-            if record.target not in _TARGETS:
-                self._unknown_target(record, part)
-                return
-            place = self._whose(arguments)
-            _TARGETS[record.target](self, place, arguments[-1], part.ts_recv_ns)
-        except Bad as bad:
-            reason, expected, found = bad.args
-            self._reject(reason, expected, found, part, place)
-        except UNREADABLE as error:
-            self._reject(f"a {record.target} that cannot be read", "the fields of its type", str(error), part, place)
-
-    def _other(self, record: Record, part: Slice) -> None:
-        if record.type == RecordType.CLOSE:
-            self._note("closes by the server")
-        elif RecordType.INVOCATION < record.type <= RecordType.SEQUENCE:
-            self._note("records without market data")
-        else:
-            self._reject("a record of unknown type", "types 1 to 9", str(record.type), part, None)
-
-    def _unknown_target(self, record: Record, part: Slice) -> None:
-        if (record.target or "").startswith("GatewayUser"):
-            self._note("records of the user hub")
-        else:
-            self._reject("an event of unknown name", ", ".join(_TARGETS), repr(record.target), part, None)
-
-    def _whose(self, arguments: Sequence[Raw]) -> int:
-        if not arguments:
-            raise Bad("an event without arguments", "contract id and data", "none")
-        if len(arguments) > 1:
-            key = bytes(arguments[0])
-            place = self._places.get(key)
-            if place is None:
-                place = self._map.find(text_of(arguments[0]))
-                if place >= 0:
-                    self._places[key] = place
-        else:  # only defensive clients know this form
-            place = self._map.find(name_in(arguments[0]))
-            self._note("events without a contract argument")
+        place = self._map.find(contract)
         if place < 0:
-            raise Bad("an event of a contract that is not subscribed", ", ".join(self._map.ids), brief(arguments[0]))
-        return place
+            raise ConfigurationError("not a contract of this parser", expected=", ".join(self._map.ids), found=contract)
+        return self._all[place].trade_lots, self._all[place].print_lots
 
-    def _quote(self, place: int, raw: Raw, ts_recv_ns: int) -> None:
+    # ---- records ---------------------------------------------------------------------------------------------------
+
+    def _frame(self, payload: bytes, ts_recv_ns: int) -> None:
+        splitter = self._splitter
+        whole = splitter.whole(payload)
+        if whole is not None:
+            for raw in whole:
+                self._record(raw, ts_recv_ns)
+            return
+        for part in splitter.feed(payload, ts_recv_ns):
+            if part.too_long:
+                expected = f"at most {splitter.bytes_max} bytes"
+                self._reject("a record over the size limit", expected, "more", part.raw, part.ts_recv_ns, self._all)
+            else:
+                self._record(part.raw, part.ts_recv_ns)
+
+    def _record(self, raw: bytes, ts_recv_ns: int) -> None:
         try:
-            quote = wire.quote(raw)
-        except msgspec.ValidationError:
-            quote = msgspec.convert(plain(raw), wire.Quote)
-            self._note("quotes as JSON text")
-        self._same(place, quote.contract)
+            event = wire.market_event(raw)
+            memory = self._by_id[event.arguments[0]]
+        except (*UNREADABLE, KeyError):
+            memory, event = None, None
+        try:
+            if memory is None or event is None or event.type != 1:
+                place, event = read_slowly(raw, self._map, self._note)
+                memory = self._all[place]
+            if type(event) is wire.QuoteEvent:
+                self._quote(memory, event.arguments[1], ts_recv_ns)
+            elif type(event) is wire.TradeEvent:
+                self._trade(memory, event.arguments[1], ts_recv_ns)
+            elif type(event) is wire.DepthEvent:
+                self._depth(memory, event.arguments[1], ts_recv_ns)
+        except NoMarketData as what:
+            if what.reason:
+                self._reject(what.reason, what.expected, what.found, raw, ts_recv_ns, [])
+        except Unreadable as what:
+            whose = [memory] if memory is not None else self._all if what.place < 0 else [self._all[what.place]]
+            self._reject(what.reason, what.expected, what.found, raw, ts_recv_ns, whose)
+
+    def _quote(self, memory: Memory, quote: wire.Quote, ts_recv_ns: int) -> None:
+        if quote.contract is not None and quote.contract != memory.id:
+            self._same(memory, quote.contract)
         ts = when(quote.timestamp)
         if ts == MISSING:
             ts = when(quote.lastUpdated)
-        told = []
-        for value in (quote.bestBid, quote.bestAsk):
-            if value is UNSET:
-                told.append(_UNTOLD)
-            elif not value:  # null, or the 0 that an empty side has
-                self._note("quotes of an empty side")
-                told.append(MISSING)
-            else:
-                told.append(self._price(place, value))
-        state = self._state[place]
-        if told == [_UNTOLD, _UNTOLD]:
+        bid, ask = quote.bestBid, quote.bestAsk
+        if bid is UNSET and ask is UNSET:
             self._note("quotes that leave the touch as it is")
             return
-        state[_BID] = told[0] if told[0] != _UNTOLD else state[_BID]
-        state[_ASK] = told[1] if told[1] != _UNTOLD else state[_ASK]
-        flags = _INFO if state[_LIVE] else 0
-        sides = ((state[_BID], 1), (state[_ASK], -1))
-        rows = [Row(ts, price, MISSING, _QUOTE, side, flags) for price, side in sides if price != _UNTOLD]
-        self._emit(place, ts_recv_ns, QUOTES, rows)
+        new_bid, new_ask = memory.bid, memory.ask
+        if bid:
+            new_bid = memory.units.get(bid) or memory.price(bid, self._note)
+        elif bid is not UNSET:  # null is an empty side, and so is the 0 that it may have
+            new_bid = MISSING
+        if ask:
+            new_ask = memory.units.get(ask) or memory.price(ask, self._note)
+        elif ask is not UNSET:
+            new_ask = MISSING
+        if bid in _EMPTY or ask in _EMPTY:
+            self._note("quotes of an empty side", (bid in _EMPTY) + (ask in _EMPTY))
+        memory.bid, memory.ask = new_bid, new_ask
+        flags = _INFO if memory.live else 0
+        if UNTOLD in (new_bid, new_ask):
+            price, what = (new_ask, _ASK) if new_bid == UNTOLD else (new_bid, _BID)
+            self._emit(memory, ts_recv_ns, [(ts, price, MISSING, what | flags)])
+            return
+        first = flags | _GAP if memory.broken else flags
+        memory.seen, memory.broken = 1, 0
+        self._out += pack_two(
+            *(ts, ts_recv_ns, new_bid, MISSING, 0, MISSING, memory.who, _BID | first),
+            *(ts, ts_recv_ns, new_ask, MISSING, 0, MISSING, memory.who, _ASK | flags | _LAST),
+        )
 
-    def _trade(self, place: int, raw: Raw, ts_recv_ns: int) -> None:
-        rows = []
-        lots_told = 0
-        for trade in self._entries(wire.trades, raw, wire.Trade, wire.TradeRow):
-            self._same(place, getattr(trade, "contractId", None))
+    def _trade(self, memory: Memory, told: list[wire.Trade | None] | wire.Trade, ts_recv_ns: int) -> None:
+        rows: list[Row] = []
+        told_lots = sideless = sizeless = 0
+        for trade in told if isinstance(told, list) else (told,):
+            if trade is None:
+                continue
+            if trade.contractId is not None and trade.contractId != memory.id:
+                self._same(memory, trade.contractId)
             qty = lots(trade.volume)
-            if qty == -1:
-                raise Bad("bad quantity", "a whole number of contracts", str(trade.volume))
-            side = _SIDES.get(-1 if trade.type is None else trade.type, 0)
-            rows.append(Row(when(trade.timestamp), self._price(place, trade.price), qty, _TRADE, side, 0))
-            lots_told += max(qty, 0)
-            if side == 0:
-                self._note("trades without an aggressor")
             if qty == MISSING:
-                self._note("trades without a size")
-        self._state[place][_TRADE_LOTS] += lots_told
-        self._emit(place, ts_recv_ns, TRADES, rows)
+                sizeless += 1
+            elif qty < 0:
+                raise Unreadable("bad quantity", "a whole number of contracts", str(trade.volume))
+            else:
+                told_lots += qty
+            what = _PRINT.get(trade.type, _PRINT_OF_NOBODY)
+            if what == _PRINT_OF_NOBODY:
+                sideless += 1
+            price = memory.units.get(trade.price) or memory.price(trade.price, self._note)
+            rows.append((when(trade.timestamp), price, qty, what))
+        if sideless or sizeless or not rows:
+            self._note("trades without an aggressor", sideless)
+            self._note("trades without a size", sizeless)
+            self._note("events without entries", not rows)
+        memory.trade_lots += told_lots
+        self._emit(memory, ts_recv_ns, rows)
 
-    def _depth(self, place: int, raw: Raw, ts_recv_ns: int) -> None:
-        entries: list[Entry] = []
-        prints = disagree = idle = unknown = 0
-        for depth in self._entries(wire.depths, raw, wire.Depth, wire.DepthRow):
-            self._same(place, getattr(depth, "contractId", None))
+    def _depth(self, memory: Memory, told: list[wire.Depth | None] | wire.Depth, ts_recv_ns: int) -> None:
+        entries: list[Row] = []  # with the type in the last place
+        n = disagree = prints = idle = unknown = 0
+        for depth in told if isinstance(told, list) else (told,):
+            if depth is None:
+                continue
+            n += 1
+            if depth.contractId is not None and depth.contractId != memory.id:
+                self._same(memory, depth.contractId)
             kind, ts = depth.type, when(depth.timestamp)
             if kind in BOOK_TYPES:
-                qty = lots(depth.volume)
+                qty, price = lots(depth.volume), depth.price
                 if qty < 0:
-                    raise Bad("bad quantity", "a whole number of contracts", str(depth.volume))
-                if depth.price is None:
-                    raise Bad("a level without a price", "a price", "none")
-                entries.append(Entry(kind, self._price(place, depth.price), qty, ts))
-                disagree += bool(depth.currentVolume) and depth.currentVolume != depth.volume
-            elif kind == wire.DomType.RESET:
-                entries.append(Entry(kind, MISSING, MISSING, ts))
-            elif kind == wire.DomType.TRADE:
-                prints += max(lots(depth.currentVolume), 0)
-                idle += 1
+                    raise Unreadable("bad quantity", "a whole number of contracts", str(depth.volume))
+                if price is None:
+                    raise Unreadable("a level without a price", "a price", "none")
+                entries.append((ts, memory.units.get(price) or memory.price(price, self._note), qty, kind))
+                if depth.currentVolume and depth.currentVolume != depth.volume:
+                    disagree += 1
+            elif kind == _RESET:
+                entries.append((ts, MISSING, MISSING, kind))
             else:
                 idle += 1
                 unknown += kind not in _DOM_TYPES
-        for text, n in (
-            ("depth entries whose currentVolume is another size", disagree),
-            ("depth entries that are no levels", idle),
-            ("depth entries of unknown type", unknown),
-        ):
-            self._note(text, n)
-        state, levels = self._state[place], self._levels[place]
-        state[_PRINT_LOTS] += prints
+                prints += max(lots(depth.currentVolume), 0) if kind == _TRADE else 0
+        if idle or disagree or not n:
+            self._note("depth entries whose currentVolume is another size", disagree)
+            self._note("depth entries that are no levels", idle)
+            self._note("depth entries of unknown type", unknown)
+            self._note("events without entries", not n)
+        memory.print_lots += prints
         if not entries:
             return
         rows: list[Row] = []
-        if not state[_LIVE]:  # what quotes made ends here: the two must not meet in one book
-            state[_LIVE] = 1
-            if entries[0].type != wire.DomType.RESET:
-                rows.append(Row(entries[0].ts_event_ns, MISSING, MISSING, _CLEAR, 0, 0))
-        for entry in entries:
-            levels.apply(entry, rows)
-        levels.trim(entries[-1].ts_event_ns, rows)
+        if not memory.live:  # what quotes made ends here: the two must not meet in one book
+            memory.live = 1
+            if entries[0][3] != _RESET:
+                rows.append(clear_row(entries[0][0]))
+        levels = memory.levels
+        for ts, price, qty, kind in entries:
+            levels.apply(kind, price, qty, ts, rows)
+        levels.trim(ts, rows)
         if not levels.settled:
-            rows[-1] = rows[-1]._replace(flags=rows[-1].flags | _MAYBE_BAD)
+            *most, what = rows[-1]
+            rows[-1] = (most[0], most[1], most[2], what | _MAYBE_BAD)
             self._note("depth messages after which the book is one-sided or crossed")
-        self._emit(place, ts_recv_ns, DEPTH, rows)
+        self._emit(memory, ts_recv_ns, rows)
 
     # ---- parts -----------------------------------------------------------------------------------------------------
 
-    def _entries(self, read: Callable[[Raw], Any], raw: Raw, by_name: type, by_place: type) -> list[Any]:
-        entries, odd = entries_of(read, raw, by_name, by_place)
-        if odd:
-            self._note("events in a form that no recording shows")
-        if not entries:
-            self._note("events without entries")
-        return entries
-
-    def _price(self, place: int, price: float) -> int:
-        units, noisy = on_grid(price, self._tick[place])
-        if units == MISSING:
-            raise Bad("a price off the grid", f"a multiple of {self._tick[place]}e-9", repr(price))
-        if noisy:
-            self._note("prices with a double's noise taken off")
-        return units
-
-    def _same(self, place: int, name: str | None) -> None:
+    def _same(self, memory: Memory, name: str) -> None:
         """Refuse data that name another contract than their message does."""
-        if name is not None and name != self._map.ids[place] and self._map.find(name) not in (-1, place):
-            raise Bad("data of another contract than their message's", self._map.ids[place], name)
+        place = self._map.find(name)
+        if place >= 0 and self._all[place] is not memory:
+            raise Unreadable("data of another contract than their message's", memory.id, name)
 
-    def _emit(self, place: int, ts_recv_ns: int, channel: int, rows: list[Row]) -> None:
+    def _emit(self, memory: Memory, ts_recv_ns: int, rows: list[Row]) -> None:
         if not rows:
             return
-        state, who = self._state[place], self._who[place]
-        state[_SEEN] = 1
-        flag = _GAP if state[_BROKEN] else 0
-        state[_BROKEN] = 0
-        last = len(rows) - 1
-        for i, (ts, price, qty, kind, side, flags) in enumerate(rows):
-            source = int(SideSource.VENUE) if kind == _TRADE and side else 0
-            flag |= flags | (_LAST if i == last else 0)
-            self._out += _pack(
-                ts, ts_recv_ns, price, qty, 0, MISSING, who, COUNT_MISSING, flag, channel, kind, side, source, 0
-            )
+        flag = _GAP if memory.broken else 0
+        memory.seen, memory.broken = 1, 0
+        who, left = memory.who, len(rows)
+        for ts, price, qty, what in rows:
+            left -= 1
+            if not left:
+                flag |= _LAST
+            self._out += pack_one(ts, ts_recv_ns, price, qty, 0, MISSING, who, what | flag)
             flag = 0
 
     def _take(self) -> Events:
         out, self._out = self._out, bytearray()
         return np.frombuffer(out, EVENT)
 
-    def _reject(self, reason: str, expected: str, found: str, part: Slice, place: int | None) -> None:
-        """Quarantine a record; ``place`` is whose it was, -1 where nobody knows, None where it is no market data."""
-        if place is not None:
-            for state in self._state if place < 0 else [self._state[place]]:
-                state[_BROKEN] = 1
-        self.quarantine.add(
-            reason, expected=expected, found=found, where=f"received {part.ts_recv_ns} ns", raw=part.raw
-        )
-
-    def _note(self, text: str, n: int = 1) -> None:
-        if n:
-            self.notes[text] = self.notes.get(text, 0) + n
-
-
-_TARGETS: Final = {"GatewayQuote": Parser._quote, "GatewayTrade": Parser._trade, "GatewayDepth": Parser._depth}  # noqa: SLF001 - the class's own methods
+    def _reject(
+        self, reason: str, expected: str, found: str, raw: bytes, ts_recv_ns: int, whose: Iterable[Memory]
+    ) -> None:
+        """Quarantine a record; ``whose`` are the contracts that may have lost something by it."""
+        for memory in whose:
+            memory.broken = 1
+        self.quarantine.add(reason, expected=expected, found=found, where=f"received {ts_recv_ns} ns", raw=raw)

@@ -6,6 +6,7 @@ The pure part, what may be asked and what answers mean, is :mod:`tapebook.venues
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
@@ -15,7 +16,7 @@ import httpx
 
 from tapebook.market.clock import Clock
 from tapebook.market.errors import VenueError, VenueProtocolError, VenueThrottled, VenueUnreachable
-from tapebook.venues.credentials import Credentials, Secret, masked
+from tapebook.venues.credentials import Credentials, Masking, Secret, masked
 from tapebook.venues.projectx import rest
 from tapebook.venues.projectx.settings import Settings
 from tapebook.venues.projectx.token import Token, read_token
@@ -30,6 +31,7 @@ _THROTTLED_S: Final = (5.0, 15.0, 30.0)
 """How long nothing is asked after each HTTP 429 in a row; after the last of them it is the caller's."""
 
 _REDIRECTS_MAX: Final = 5
+logging.getLogger("httpx").addFilter(Masking())  # it logs addresses, and a hub may point to one with a token in it
 
 
 class Rest:

@@ -16,17 +16,18 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, Final, TypeAlias, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, Final, TypeAlias
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from tapebook.market.clock import Clock
-from tapebook.market.errors import VenueError, VenueUnreachable
+from tapebook.market.errors import ConfigurationError, VenueError, VenueUnreachable
 from tapebook.venues import signalr_hub
 from tapebook.venues.credentials import Credentials, Masking, masked
-from tapebook.venues.policies import Chance, Failures, delays
+from tapebook.venues.mailbox import Mailbox
+from tapebook.venues.policies import Chance, Failures
 from tapebook.venues.projectx import codes, rest
 from tapebook.venues.projectx.rest_session import Rest, bad_status, unreachable
 from tapebook.venues.projectx.settings import Received, Settings, Told, What
@@ -39,12 +40,8 @@ from tapebook.venues.signalr_hub import Heard, Hub
 __all__ = ["Session"]
 
 Put: TypeAlias = Callable[[Received | Told], Awaitable[None]]
-A = TypeVar("A", bound=rest.Answer)
 
 _S: Final = 1_000_000_000
-_THROTTLED: Final = delays(5, 15, then=30)
-_THROTTLED_MAX: Final = 3
-_REDIRECTS_MAX: Final = 5
 _LOG: Final = logging.getLogger("tapebook.venues.projectx.socket")
 _LOG.setLevel(logging.INFO)  # at DEBUG the library writes requests, and the address of a hub holds the token
 _LOG.addFilter(Masking())
@@ -63,6 +60,11 @@ class _Line:
         put: Put,
     ) -> None:
         self.name, self.url, self.calls, self.watch = name, url, calls, watch
+        self._streams = {
+            (channel.value, f'"{call.arguments[0]}"'.encode()): (str(call.arguments[0]), channel)
+            for call in calls
+            if (channel := channel_of(call.target)) is not None
+        }
         self._session, self._settings, self._rest = session, session.settings, session.rest
         self._put = put
         self._connection = 0
@@ -139,8 +141,11 @@ class _Line:
                 self._putting = True
                 await self._put(Received(ts, self.name, self._connection, data))
                 self._putting = False
-                for heard in hub.receive(data, timer()):
-                    await self._hear(heard, socket, hub)
+                for heard in hub.receive(data, now := timer()):
+                    if heard.what is not signalr_hub.What.EVENT:
+                        await self._hear(heard, socket, hub)
+                    elif self.watch is not None and (stream := self._streams.get((heard.target, heard.argument))):
+                        self.watch.heard(*stream, now)
         except ConnectionClosed as error:
             raise VenueUnreachable("the connection is gone", found=self._why or masked(str(error))) from None
         finally:
@@ -151,11 +156,7 @@ class _Line:
             socket.transport.abort()  # a good-bye that nobody may hear is not waited for
 
     async def _hear(self, heard: Heard, socket: ClientConnection, hub: Hub) -> None:
-        if heard.what is signalr_hub.What.EVENT:
-            channel = channel_of(heard.target)
-            if self.watch is not None and channel is not None:
-                self.watch.heard(heard.argument[1:-1].decode("utf-8", "replace"), channel, self._session.timer())
-        elif heard.what is signalr_hub.What.OPENED:
+        if heard.what is signalr_hub.What.OPENED:
             self._unanswered = len(self.calls)
             for call in self.calls:
                 await self._call(call, socket, hub)
@@ -260,25 +261,40 @@ class Session:
 
         Raises
         ------
+        ConfigurationError
+            If neither contracts nor accounts were asked for.
         VenueDenied
             If the venue does not accept user name and key when the session begins. Later, and for every other failure,
             it is told and tried again, unless ``settings.stop`` says otherwise.
         """
-        queue: asyncio.Queue[Received | Told | BaseException] = asyncio.Queue(self.settings.queue_frames)
+        async with contextlib.aclosing(self.batches()) as batches:
+            async for batch in batches:
+                for item in batch:
+                    yield item
+
+    async def batches(self) -> AsyncGenerator[list[Received | Told], None]:
+        """Yield what comes as :meth:`frames` does, all at once that came since the last time."""
+        box: Mailbox[Received | Told | BaseException] = Mailbox(self.settings.queue_frames)
         lines = []
         if self._contracts:
             calls = market_calls(self._contracts, self._channels)
-            lines.append(_Line("market", self.settings.market_hub, calls, self._watch, self, queue.put))
+            lines.append(_Line("market", self.settings.market_hub, calls, self._watch, self, box.put))
         if self._accounts is not None:
-            lines.append(_Line("user", self.settings.user_hub, user_calls(self._accounts), None, self, queue.put))
-        tasks = [asyncio.create_task(_guarded(line.run(), queue)) for line in lines]
-        tasks.append(asyncio.create_task(_guarded(self._renew(queue.put), queue)))
+            lines.append(_Line("user", self.settings.user_hub, user_calls(self._accounts), None, self, box.put))
+        if not lines:
+            raise ConfigurationError("nothing to hear", expected="contracts, or accounts")
+        tasks = [asyncio.create_task(_guarded(line.run(), box)) for line in lines]
+        tasks.append(asyncio.create_task(_guarded(self._renew(box.put), box)))
         try:
             while True:
-                item = await queue.get()
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
+                batch: list[Received | Told] = []
+                for item in await box.take():
+                    if isinstance(item, BaseException):
+                        if batch:
+                            yield batch
+                        raise item
+                    batch.append(item)
+                yield batch
         finally:
             for task in tasks:
                 task.cancel()
@@ -303,11 +319,11 @@ class Session:
             last = token
 
 
-async def _guarded(work: Awaitable[None], queue: asyncio.Queue[Received | Told | BaseException]) -> None:
+async def _guarded(work: Awaitable[None], box: Mailbox[Received | Told | BaseException]) -> None:
     try:
         await work
     except Exception as error:  # noqa: BLE001 - whoever reads the frames gets it, whatever it is
-        await queue.put(error)
+        await box.put(error)
 
 
 def _hopeless(error: VenueError) -> bool:

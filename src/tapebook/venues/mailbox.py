@@ -1,0 +1,50 @@
+"""A bounded queue whose reader takes all that is there at once: what stands between a socket and a journal.
+
+Under load a reader gets frames by the hundred, so that what costs once a batch (a write, a decode, a switch of tasks)
+is shared; when little comes it gets each at once. One reader; writers wait where the box is full: nothing is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Generic, TypeVar
+
+__all__ = ["Mailbox"]
+
+T = TypeVar("T")
+
+
+class Mailbox(Generic[T]):
+    """See the module.
+
+    >>> async def example():
+    ...     box = Mailbox(2)
+    ...     await box.put(1)
+    ...     await box.put(2)
+    ...     return await box.take()
+    >>> asyncio.run(example())
+    [1, 2]
+    """
+
+    def __init__(self, n_max: int) -> None:
+        self.n_max = max(n_max, 1)
+        self._items: list[T] = []
+        self._some = asyncio.Event()
+        self._room = asyncio.Event()
+
+    async def put(self, item: T) -> None:
+        """Put one item in, when there is room."""
+        while len(self._items) >= self.n_max:
+            self._room.clear()
+            await self._room.wait()
+        if not self._items:
+            self._some.set()
+        self._items.append(item)
+
+    async def take(self) -> list[T]:
+        """Return everything that is there, in order, as soon as there is something."""
+        await self._some.wait()
+        items, self._items = self._items, []
+        self._some.clear()
+        self._room.set()
+        return items
