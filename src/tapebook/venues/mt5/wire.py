@@ -59,7 +59,7 @@ class Symbol(msgspec.Struct, frozen=True, array_like=True, tag=3):
     """What the broker says of a symbol."""
 
     symbol: str
-    named: dict[str, float | str]
+    named: dict[str, float | str | bool]
 
 
 Frame: TypeAlias = Ticks | Book | Symbol
