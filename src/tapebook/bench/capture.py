@@ -1,7 +1,7 @@
 """Live capture at full speed, receiver and follower on one core, the venue that sends in a process on another.
 
 A message is one record of the hub: a quote, a trade, a change of the book, in the shares that were counted on the wire.
-Each comes in a frame of its own (``single``), or four in one (``joined``), as a hub sends them when it is behind. Every
+Each comes in a frame of its own (``single``), or four or sixteen in one, as a hub sends them when it is behind. Every
 message goes all the way: socket, journal, decoding, a row in SQLite, and is counted at the end in both places. The
 time runs from the first frame's sending to the commit of the last; it is taken by the wall and, because a shared
 machine's wall tells of its neighbours, as processor time of both processes.
@@ -33,6 +33,7 @@ from tapebook.venues.credentials import Credentials, Secret
 __all__ = ["Measured", "measure", "run"]
 
 _MESSAGES: Final = 1_000_000
+_WAYS: Final = {"single": 1, "by_4": 4, "by_16": 16}
 _CALM_MESSAGES: Final = 50_000
 _CALM_PER_S: Final = 5_000.0
 _OPENING: Final = 4  # frames before the first message: the handshake and three answers
@@ -57,15 +58,19 @@ def run(data: Path | None) -> list[dict[str, Any]]:
     """Measure capture; recordings are not needed."""
     _ = data
     figures: list[dict[str, Any]] = []
-    for name, per_frame in (("single", 1), ("joined", 4)):
+    for name, per_frame in _WAYS.items():
         found = measure(_MESSAGES, per_frame=per_frame)
         n = found.messages
-        for what, per_s in (
-            ("received and journalled", n / found.received_s),
-            ("received, journalled, decoded and committed", n / found.committed_s),
-            ("the same, by processor time of both processes", n / found.cpu_s),
+        whole = "received, journalled, decoded and committed"
+        for part, what, seconds in (
+            ("received", "received and journalled", found.received_s),
+            ("committed", whole, found.committed_s),
+            ("cpu", f"{whole}, by processor time of both processes", found.cpu_s),
         ):
-            figures.append(_figure(f"capture_{name}_{len(figures) % 3}", f"{what}, {name}", per_s, "messages/s", n))
+            figures.append(_figure(f"capture_{name}_{part}", f"{what}, {name}", n / seconds, "messages/s", n))
+        told = found.memory_mb[len(found.memory_mb) // 4 :] or [0.0]
+        title = "the most memory of both processes over the least, after the first quarter"
+        figures.append(_figure(f"capture_{name}_memory", f"{title}, {name}", max(told) / max(min(told), 1), "x", n))
     calm = measure(_CALM_MESSAGES, per_s=_CALM_PER_S)
     title = "socket to journal at 5,000 messages/s"
     for share, us in (("p50", calm.p50_us), ("p99", calm.p99_us)):

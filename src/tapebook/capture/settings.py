@@ -1,0 +1,162 @@
+"""What a capture is told, and the file ``session.json`` that says of a session's folder what it holds.
+
+::
+
+    captures/NAME/session.json    this file's SessionFile
+    captures/NAME/journal/        what was received (docs/journal.md)
+    captures/NAME/checkpoints/    the decoder's memory, so that a restart need not decode from the begin
+    captures/NAME/capture.db      the database, unless another was named
+    captures/NAME/capture.log     what happened
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+
+from tapebook.market.errors import ConfigurationError, StoreError
+from tapebook.market.parquet import write_whole
+
+__all__ = [
+    "CHECKPOINTS",
+    "HOME",
+    "JOURNAL",
+    "FollowerSettings",
+    "SessionFile",
+    "SourceSettings",
+    "load_session",
+    "save_session",
+    "session_folders",
+    "without_password",
+]
+
+HOME: Final = Path("captures")
+"""Where sessions are kept unless another folder is named: in the current folder, as the lake is."""
+
+JOURNAL: Final = "journal"
+CHECKPOINTS: Final = "checkpoints"
+_FILE: Final = "session.json"
+_VERSION: Final = 1
+
+
+class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a venue: what the journal's ``source`` number stands for."""
+
+    number: int
+    venue: str
+    line: str
+    contracts: list[dict[str, Any]]  # as the venue describes them; each has an "id"
+
+    @property
+    def name(self) -> str:
+        """Return venue and line, for people."""
+        return f"{self.venue}/{self.line}"
+
+
+class SessionFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A session as its folder tells it; never holds a secret."""
+
+    name: str
+    sources: list[SourceSettings]
+    database: str  # its URL without any password
+    keep_raw: bool
+    started_ns: int
+    ended_ns: int | None = None
+    state: str = "running"  # running, ended, killed
+    complete: bool = False  # the database has every row of the journal
+    version: int = _VERSION
+
+    @property
+    def venue(self) -> str:
+        """Return the venues' names."""
+        return ",".join(dict.fromkeys(source.venue for source in self.sources))
+
+
+class FollowerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a follower is told on its standard input; the database's URL may hold a password.
+
+    Attributes
+    ----------
+    folder
+        The session's.
+    database
+        Its URL.
+    batch_rows, batch_timeout_s
+        A batch is written when it has so many rows, or when its first frame is so old.
+    checkpoint_batches, checkpoint_s
+        The decoder's memory is kept after so many batches, and not more often than this.
+    memory_mb
+        Above it batches get smaller.
+    drain_s
+        How long, at the end, a database that is away is waited for.
+    report_s
+        How often it says how far it is.
+    """
+
+    folder: str
+    database: str
+    batch_rows: int = 5_000
+    batch_timeout_s: float = 0.25
+    checkpoint_batches: int = 50
+    checkpoint_s: float = 5.0
+    memory_mb: float = 1_000.0
+    drain_s: float = 60.0
+    report_s: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        for name, least in (("batch_rows", 1), ("checkpoint_batches", 1)):
+            if getattr(self, name) < least:
+                found = str(getattr(self, name))
+                raise ConfigurationError(f"{name} is too small", expected=f"at least {least}", found=found)
+        for name in ("batch_timeout_s", "report_s", "memory_mb"):
+            if not getattr(self, name) > 0:
+                raise ConfigurationError(f"{name} is not positive", expected="above 0", found=str(getattr(self, name)))
+
+
+def without_password(url: str) -> str:
+    """Return a database's URL as it may be shown and kept.
+
+    >>> without_password("postgresql://me:secret@host:5432/ticks"), without_password("sqlite:///a.db")
+    ('postgresql://me@host:5432/ticks', 'sqlite:///a.db')
+    """
+    if "://" not in url:
+        return url
+    parts = urlsplit(url)
+    if "@" not in parts.netloc:
+        return url
+    user, _, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}@{host}"))
+
+
+def save_session(folder: Path, session: SessionFile) -> None:
+    """Write ``session.json``, whole."""
+    with write_whole(folder / _FILE) as beside:
+        beside.write_bytes(msgspec.json.format(msgspec.json.encode(session)) + b"\n")
+
+
+def load_session(folder: Path) -> SessionFile:
+    """Read ``session.json``.
+
+    Raises
+    ------
+    StoreError
+        If the folder holds no session, or the file cannot be read.
+    """
+    path = folder / _FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=SessionFile)
+    except FileNotFoundError:
+        remedy = "name a captured session, or its folder"
+        raise StoreError("there is no captured session", expected=_FILE, where=str(folder), remedy=remedy) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise StoreError("a session's file cannot be read", found=str(error), where=str(path)) from None
+
+
+def session_folders(home: Path = HOME) -> list[Path]:
+    """Return the folders of all sessions, oldest first."""
+    found = [path.parent for path in home.glob(f"*/{_FILE}")]
+    return sorted(found, key=lambda folder: (load_session(folder).started_ns, folder.name))

@@ -1,0 +1,282 @@
+"""``tapebook capture``: record a venue live; and bring a database up to date after a kill."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tapebook.cli.options import Json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tapebook.capture.config import CaptureFile
+    from tapebook.capture.plan import CaptureSettings, Outcome
+    from tapebook.capture.sources import SourceRequest
+    from tapebook.capture.status import CaptureStatistics
+    from tapebook.venues.credentials import Credentials
+
+_EXAMPLE = "Example: tapebook capture --venue projectx --contract CON.F.US.MNQ.M25 --duration 300"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command(epilog=_EXAMPLE)
+    def capture(
+        session: Annotated[str, typer.Argument(metavar="[SESSION]", help="With --recover: which session.")] = "",
+        venue: Annotated[list[str] | None, typer.Option(help="projectx. Repeat for several.")] = None,
+        contract: Annotated[
+            list[str] | None,
+            typer.Option(metavar="ID", help="As the venue writes it; VENUE:ID where there are several. Repeat."),
+        ] = None,
+        config: Annotated[
+            Path | None, typer.Option(metavar="FILE", help="TOML that says all this (docs/capture.md).")
+        ] = None,
+        name: Annotated[str, typer.Option(help="Of the session; one that is there is gone on with.")] = "",
+        home: Annotated[
+            Path | None, typer.Option(metavar="DIR", help="Where sessions are kept; by default ./captures.")
+        ] = None,
+        db: Annotated[
+            str,
+            typer.Option(
+                metavar="URL", help="postgresql://USER@HOST/NAME (password: PGPASSWORD, ~/.pgpass) or a SQLite file."
+            ),
+        ] = "",
+        duration: Annotated[float | None, typer.Option(metavar="SECONDS", help="Stop by itself.")] = None,
+        quotes: Annotated[bool, typer.Option("--quotes/--no-quotes", help="Best prices.")] = True,
+        trades: Annotated[bool, typer.Option("--trades/--no-trades", help="Prints.")] = True,
+        depth: Annotated[bool, typer.Option("--depth/--no-depth", help="The book.")] = True,
+        gateway: Annotated[
+            str, typer.Option(metavar="URL", help="A ProjectX gateway elsewhere: http://127.0.0.1:PORT.")
+        ] = "",
+        credentials: Annotated[
+            Path | None, typer.Option(metavar="FILE", help="TOML with user_name and api_key, mode 0600.")
+        ] = None,
+        batch_size: Annotated[int, typer.Option(min=1, help="Rows a transaction.")] = 5_000,
+        batch_timeout: Annotated[float, typer.Option(metavar="SECONDS", help="A smaller batch after so long.")] = 0.25,
+        keep_raw: Annotated[bool, typer.Option(help="Raw payloads in the database too, not in the journal alone.")] = (
+            False
+        ),
+        memory_mb: Annotated[float, typer.Option(help="Of each process; above it batches shrink.")] = 1_000.0,
+        disk_warn_mb: Annotated[float, typer.Option(help="Warn below so much free disk.")] = 2_000.0,
+        disk_stop_mb: Annotated[float, typer.Option(help="End cleanly below so much free disk.")] = 256.0,
+        sync_ms: Annotated[
+            float, typer.Option(min=0, help="Force the journal to disk so often; 0: leave it to the system.")
+        ] = 50.0,
+        interval: Annotated[float, typer.Option(metavar="SECONDS", help="Between two statistics.")] = 1.0,
+        metrics: Annotated[
+            int | None, typer.Option(metavar="PORT", min=0, max=65535, help="Prometheus metrics on 127.0.0.1.")
+        ] = None,
+        recover: Annotated[
+            bool, typer.Option("--recover", help="Bring a session's database to what its journal holds.")
+        ] = False,
+        every: Annotated[bool, typer.Option("--all", help="With --recover: every session that needs it.")] = False,
+        as_json: Json = False,
+    ) -> None:
+        """Record quotes, trades and depth: into a journal at once, and from there into a database."""
+        from tapebook.capture.settings import HOME
+
+        _no_password(db)
+        if recover or every:
+            _recover(session, home or HOME, db, every=every, as_json=as_json)
+            return
+        if session:
+            raise typer.BadParameter("a SESSION is named with --recover only", param_hint="SESSION")
+        from tapebook.capture.config import CaptureFile, VenueEntry, load_capture_file
+
+        if config is not None:
+            if venue or contract:
+                raise typer.BadParameter("--config names the venues", param_hint="--venue, --contract")
+            file = load_capture_file(config)
+        else:
+            by_venue = _by_venue(venue or [], contract or [])
+            addresses = _addresses(gateway)
+            file = CaptureFile(
+                venue=[
+                    VenueEntry(
+                        name=one,
+                        contracts=ids,
+                        quotes=quotes,
+                        trades=trades,
+                        depth=depth,
+                        credentials=credentials,
+                        addresses=addresses,
+                    )
+                    for one, ids in by_venue.items()
+                ],
+                batch_rows=batch_size,
+                batch_timeout_s=batch_timeout,
+                keep_raw=keep_raw,
+                memory_mb=memory_mb,
+                disk_warn_mb=disk_warn_mb,
+                disk_stop_mb=disk_stop_mb,
+                metrics_port=metrics,
+            )
+        given = {"name": name, "home": home, "database": db, "duration_s": duration}
+        settings = _settings(file, {k: v for k, v in given.items() if v}, interval, sync_ms)
+        outcome = _run(settings, _credentials_for(file), as_json=as_json)
+        _tell(outcome, as_json=as_json)
+        if outcome.state != "ended":
+            raise typer.Exit(1)
+
+
+def _by_venue(venues: list[str], contracts: list[str]) -> dict[str, list[str]]:
+    """Return the contracts of each venue.
+
+    >>> _by_venue(["projectx"], ["A", "B"]), _by_venue(["projectx", "binance"], ["projectx:A", "binance:B"])
+    ({'projectx': ['A', 'B']}, {'projectx': ['A'], 'binance': ['B']})
+    """
+    if not venues or not contracts:
+        raise typer.BadParameter("name a venue and a contract, or --config", param_hint="--venue, --contract")
+    out: dict[str, list[str]] = {one: [] for one in venues}
+    for text in contracts:
+        one, mark, contract_id = text.partition(":")
+        if mark and one in out:
+            out[one].append(contract_id)
+        elif len(out) == 1:
+            out[venues[0]].append(text)
+        else:
+            raise typer.BadParameter(f"whose is {text}? Write VENUE:{text}", param_hint="--contract")
+    return out
+
+
+def _addresses(gateway: str) -> dict[str, Any]:
+    if not gateway:
+        return {}
+    root = gateway.rstrip("/")
+    hubs = {f"{hub}_hub": f"{root}/hubs/{hub}" for hub in ("market", "user")}
+    return {"rest": root, "use_proxy": False, **hubs}
+
+
+def _no_password(url: str) -> None:
+    from tapebook.capture.settings import without_password
+    from tapebook.market.errors import ConfigurationError
+
+    if url != without_password(url):
+        raise ConfigurationError(
+            "a password on the command line can be seen by others",
+            found=without_password(url).replace("@", ":***@", 1),
+            where="--db",
+            remedy="leave it out and set PGPASSWORD, use ~/.pgpass, or a --config of mode 0600; and change it",
+        )
+
+
+def _settings(file: CaptureFile, given: dict[str, Any], interval_s: float, sync_ms: float) -> CaptureSettings:
+    """Put the file's settings and the command line's together; the command line's count."""
+    from tapebook.capture.plan import CaptureSettings
+    from tapebook.capture.receive import Limits
+    from tapebook.capture.settings import HOME
+
+    named = {n: getattr(file, n) for n in ("name", "home", "database", "duration_s") if getattr(file, n)} | given
+    return CaptureSettings(
+        requests=tuple(entry.request() for entry in file.venue),
+        keep_raw=file.keep_raw,
+        batch_rows=file.batch_rows,
+        batch_timeout_s=file.batch_timeout_s,
+        memory_mb=file.memory_mb,
+        interval_s=interval_s,
+        metrics_port=file.metrics_port,
+        limits=Limits(
+            disk_warn_mb=file.disk_warn_mb,
+            disk_stop_mb=file.disk_stop_mb,
+            sync_s=sync_ms / 1e3,
+        ),
+        **({"home": HOME} | named),
+    )
+
+
+def _credentials_for(file: CaptureFile) -> Callable[[SourceRequest], Credentials]:
+    """Return what finds user name and key: the environment, the file, or whoever sits at the terminal."""
+    import os
+    from getpass import getpass
+
+    from tapebook.venues.credentials import find_credentials
+
+    known = {entry.name: entry.secret() for entry in file.venue}
+
+    def find(request: SourceRequest) -> Credentials:
+        return known.get(request.venue) or find_credentials(
+            f"TAPEBOOK_{request.venue.upper()}",
+            environment=os.environ,
+            path=request.credentials,
+            ask=getpass if sys.stdin.isatty() else None,
+        )
+
+    return find
+
+
+def _run(
+    settings: CaptureSettings, credentials_for: Callable[[SourceRequest], Credentials], *, as_json: bool
+) -> Outcome:
+    from tapebook.capture.session import run_capture
+
+    with _shown(as_json=as_json) as show:
+        return run_capture(settings, credentials_for, show)
+
+
+def _shown(*, as_json: bool) -> Any:
+    """Return what shows statistics: a live table on a terminal, a line each elsewhere, NDJSON for machines."""
+    import contextlib
+
+    from tapebook.capture.status import line_of, table_of
+
+    @contextlib.contextmanager
+    def shown() -> Iterator[Callable[[CaptureStatistics], None]]:
+        if as_json:
+            yield lambda now: typer.echo(json.dumps({"statistics": asdict(now)}))
+        elif not sys.stderr.isatty():
+            yield lambda now: typer.echo(line_of(now), err=True)
+        else:
+            from rich.console import Console
+            from rich.live import Live
+
+            with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as live:
+                yield lambda now: live.update(table_of(now), refresh=True)
+
+    return shown()
+
+
+def _tell(outcome: Outcome, *, as_json: bool) -> None:
+    now = outcome.statistics
+    if as_json:
+        found = {**asdict(outcome), "folder": str(outcome.folder)}
+        typer.echo(json.dumps({"session": found}))
+        return
+    rows = ", ".join(f"{n:,} {table}" for table, n in now.rows.items())
+    typer.echo(f"session   {outcome.name}, {outcome.state} ({outcome.reason}) after {now.uptime_s:,.0f} s")
+    typer.echo(f"received  {now.frames:,} frames, {now.frame_bytes / 1e6:,.1f} MB")
+    typer.echo(f"database  {outcome.database}: {rows}")
+    typer.echo(f"folder    {outcome.folder}")
+    for finding, n in now.findings.items():
+        typer.echo(f"finding   {n:,} times: {finding}")
+    if outcome.state != "ended":
+        typer.secho(f"the database lacks frames that the journal has ({now.database_error})", fg="red", err=True)
+        typer.secho(f"bring it up to date: tapebook capture --recover {outcome.folder}", err=True)
+
+
+def _recover(session: str, home: Path, db: str, *, every: bool, as_json: bool) -> None:
+    from tapebook.capture.recover import find_session, recover_session, unfinished
+
+    if bool(session) == every:
+        raise typer.BadParameter("name a SESSION, or --all", param_hint="--recover")
+    folders = unfinished(home) if every else [find_session(session, home)]
+    done = [recover_session(folder, database=db) for folder in folders]
+    if as_json:
+        typer.echo(json.dumps({"recovered": [{**asdict(one), "folder": str(one.folder)} for one in done]}))
+    else:
+        for one in done:
+            typer.echo(f"{one.name}: {one.state}; {one.frames:,} frames decoded, {one.rows:,} rows written")
+            if one.missing_frames:
+                typer.echo(f"  {one.missing_frames:,} frames are missing from the journal: marked as gaps")
+            if one.error:
+                typer.secho(f"  {one.error}", fg="red", err=True)
+        if not done:
+            typer.echo("no session needs it")
+    if any(one.state == "incomplete" for one in done):
+        raise typer.Exit(1)
