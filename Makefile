@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: setup demo test check bench style types floors tests uncompiled clean
+.PHONY: setup demo test check bench style types floors services tests uncompiled clean
 
 setup: $(VENV)/.ready
 
@@ -36,7 +36,10 @@ floors: setup
 	@$(BIN)/lint-imports --no-logo >$(VENV)/floors.txt 2>&1 || { cat $(VENV)/floors.txt; exit 1; }
 	@tail -n 2 $(VENV)/floors.txt
 
-tests: setup
+services:
+	@sh scripts/services
+
+tests: setup services
 	@$(BIN)/pytest -q -n $(WORKERS)
 
 # The same kernels as plain Python on the inputs that are small enough: what coverage counts is what ran.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +14,7 @@ import typer
 from tapebook.cli.options import Json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from tapebook.capture.config import CaptureFile
     from tapebook.capture.plan import CaptureSettings, Outcome
@@ -53,7 +54,11 @@ def register(app: typer.Typer) -> None:
         trades: Annotated[bool, typer.Option("--trades/--no-trades", help="Prints.")] = True,
         depth: Annotated[bool, typer.Option("--depth/--no-depth", help="The book.")] = True,
         gateway: Annotated[
-            str, typer.Option(metavar="URL", help="A ProjectX gateway elsewhere: http://127.0.0.1:PORT.")
+            str,
+            typer.Option(
+                metavar="URL",
+                help="A ProjectX gateway elsewhere: http://127.0.0.1:PORT.",
+            ),
         ] = "",
         credentials: Annotated[
             Path | None, typer.Option(metavar="FILE", help="TOML with user_name and api_key, mode 0600.")
@@ -96,7 +101,7 @@ def register(app: typer.Typer) -> None:
             file = load_capture_file(config)
         else:
             by_venue = _by_venue(venue or [], contract or [])
-            addresses = _addresses(gateway)
+            addresses = _addresses(gateway, os.environ)
             file = CaptureFile(
                 venue=[
                     VenueEntry(
@@ -146,9 +151,17 @@ def _by_venue(venues: list[str], contracts: list[str]) -> dict[str, list[str]]:
     return out
 
 
-def _addresses(gateway: str) -> dict[str, Any]:
+def _addresses(gateway: str, environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return where a ProjectX gateway is: as the option says, as the environment does, or nothing (TopstepX).
+
+    >>> _addresses("", {"TAPEBOOK_PROJECTX_REST": "https://api.e8.projectx.com"})
+    {'rest': 'https://api.e8.projectx.com'}
+    """
     if not gateway:
-        return {}
+        names = {name: f"TAPEBOOK_PROJECTX_{name.upper()}" for name in ("rest", "market_hub", "user_hub")}
+        said = {name: environment[variable] for name, variable in names.items() if environment.get(variable)}
+        here = any(f"//{host}" in said.get("rest", "") for host in ("127.0.0.1", "localhost", "[::1]"))
+        return {**said, "use_proxy": False} if here else said
     root = gateway.rstrip("/")
     hubs = {f"{hub}_hub": f"{root}/hubs/{hub}" for hub in ("market", "user")}
     return {"rest": root, "use_proxy": False, **hubs}
