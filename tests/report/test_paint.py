@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from tapebook.report.paint import BUY, INK, SELL, boxes, new_figure, to_png, to_svg
+from tapebook.report.paint import BUY, INK, SELL, boxes, new_figure, to_png, to_svg, value_axis
+from tapebook.report.words import plain
 
 
 def figure() -> Figure:
@@ -54,3 +55,14 @@ def test_nothing_is_left_behind_in_the_settings_of_matplotlib() -> None:
     before = dict(mpl.rcParams)
     to_svg(figure(), "x")
     assert dict(mpl.rcParams) == before
+
+
+def test_small_numbers_on_an_axis_keep_their_digits() -> None:
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 0.005], color=INK)
+        value_axis(axes, [0.002, 0.0045], plain)
+
+    svg = to_svg(new_figure(2.0, draw), "x")
+    assert "0.002<" in svg
+    assert "0.0045<" in svg

@@ -139,7 +139,8 @@ def to_svg(figure: Figure, title: str) -> str:
     svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
     svg = re.sub(r"; font-family: [^;\"]*", "", svg)
     svg = re.sub(r'<svg ([^>]*?)width="[\d.]+pt" height="[\d.]+pt"', r"<svg \1", svg, count=1)
-    svg = re.sub(r"(\d+\.\d\d)\d+", r"\1", svg)  # hundredths of a point are enough
+    # Hundredths of a point are enough for places; what stands between tags is text and stays as it is.
+    svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d+\.\d\d)\d+", r"\1", tag[0]), svg)
     escaped = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
     return svg.replace("<svg ", f'<svg role="img" aria-label="{escaped}" ', 1).replace("\n", " ")
 

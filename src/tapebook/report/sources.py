@@ -1,4 +1,4 @@
-"""Whatever a user can name as input: a file, a folder that is a lake (or a part of one), a simulated session."""
+"""Whatever a user can name as input: a file, a captured session, a folder that is a lake, a simulated session."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ def open_any(text: str | Path, format: str = "", **options: Any) -> Tape | Table
     ----------
     text
         * ``sim:es?seed=3&episodes=iceberg@120``: a simulated session (:mod:`tapebook.simulator.spec`);
+        * a captured session: its folder, its name where ``captures/NAME`` is one and no such file exists, or
+          ``URL#NAME`` in a database (``postgresql://me@host/ticks#monday``);
         * a folder that is a lake, or a partition of one (``lake/venue=CME/symbol=ESH4/date=2023-12-26``);
         * otherwise a file of any known format.
     format
         Name of a file's format, to overrule detection.
     options
         What the user knows about a file (:class:`~tapebook.readers.formats.ReadOptions`); ``symbol`` and ``venue``
-        choose from a lake.
+        choose from a lake, ``symbol`` (or a contract id) from a captured session.
 
     Raises
     ------
@@ -54,12 +56,38 @@ def open_any(text: str | Path, format: str = "", **options: Any) -> Tape | Table
                 where=name,
             )
         return parse_spec(name)
+    # Most words are files: only what is none, or a folder, can be a session, and capture is imported for that alone.
     path = Path(name)
+    if not path.is_file():
+        from tapebook.capture.sessions import is_session
+
+        if is_session(name):
+            return _session(name, format, options)
     if path.is_dir():
         return _lake(path, options)
     from tapebook.readers import open_source
 
     return open_source(path, format, **options)
+
+
+def _session(name: str, format: str, options: dict[str, Any]) -> Tape:  # noqa: A002 - as open_any
+    """Open a captured session."""
+    from tapebook.capture.session_tape import Choice, session_tape
+    from tapebook.capture.sessions import captured
+    from tapebook.capture.settings import without_password
+    from tapebook.market.quarantine import Quarantine
+
+    taken = ("symbol", "strict", "quarantine_path")
+    given = [k for k, v in options.items() if v and k not in taken] + ["format"] * bool(format)
+    if given:
+        raise ConfigurationError(
+            "a captured session knows its own format, instruments and clock",
+            expected=f"no options but {', '.join(taken)}",
+            found=", ".join(sorted(given)),
+            where=without_password(name),
+        )
+    quarantine = Quarantine(strict=bool(options.get("strict")), path=options.get("quarantine_path"))
+    return session_tape(captured(name), choice=Choice(contract=options.get("symbol", "")), quarantine=quarantine)
 
 
 def _lake(path: Path, options: dict[str, Any]) -> Tape:
