@@ -1,6 +1,6 @@
 # make demo    the main job on a simulated session, end to end, with a report
 # make test    everything that is checked: style, types, floors, all tests, kernels compiled and uncompiled
-# make check   the edit-test loop: the same without the slow tests, under two minutes
+# make check   the edit-test loop: style, types, floors, and for a minute the tests that a change can break, nearest first
 # make setup   .venv with all that the others need (they call it themselves)
 # make bench   the figures, beside the peers that install
 
@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: setup demo test check bench style types floors services tests uncompiled clean
+.PHONY: setup demo test check near bench style types floors services tests uncompiled clean
 
 setup: $(VENV)/.ready
 
@@ -22,8 +22,11 @@ demo: setup
 
 test: style types floors tests uncompiled
 
-check: style types floors
-	@$(BIN)/pytest -q -n $(WORKERS) -m "not slow"
+check: style floors
+	@$(MAKE) --no-print-directory -j2 types near
+
+near: setup
+	@$(BIN)/python -m pytest -q -n $(WORKERS) -p tests.budget --seconds 60 -m "not slow"
 
 style: setup
 	@$(BIN)/ruff format --check --quiet || { echo "run: $(BIN)/ruff format"; exit 1; }
