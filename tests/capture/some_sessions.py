@@ -7,22 +7,42 @@ from pathlib import Path
 import numpy as np
 
 from tapebook.capture.recover import recover_session
-from tapebook.capture.settings import JOURNAL, SessionFile, save_session
+from tapebook.capture.settings import JOURNAL, SessionFile, SourceSettings, save_session
 from tapebook.market.events import Events
 from tapebook.market.tape import Tape
 from tapebook.store.journal import Journal, JournalSettings
 from tapebook.store.journal_format import Frame
-from tests.capture.some_frames import SOURCES, T0, frames_of
+from tests.capture.some_frames import CONTRACT, SOURCES, T0, frames_of
 
 SEGMENTS = JournalSettings(segment_bytes=256 << 10, block_bytes=32 << 10, background=False)
 
 
-def make_journal(folder: Path, frames: list[Frame], *, name: str = "") -> Journal:
+MES = CONTRACT.replace("MNQ", "MES")
+TWO = [SourceSettings(number=0, venue="projectx", line="market", contracts=[*SOURCES[0].contracts, {"id": MES}])]
+
+
+def of_two(frames: list[Frame]) -> list[Frame]:
+    """Return frames of which every third record is the other contract's."""
+    out = []
+    n = 0
+    for frame in frames:
+        parts = frame.payload.split(b"\x1e")
+        for i in range(len(parts)):
+            n += 1
+            if n % 3 == 0:
+                parts[i] = parts[i].replace(b"MNQ", b"MES")
+        out.append(frame._replace(payload=b"\x1e".join(parts)))
+    return out
+
+
+def make_journal(
+    folder: Path, frames: list[Frame], *, name: str = "", sources: list[SourceSettings] = SOURCES
+) -> Journal:
     """Return the open journal of a new session, with these frames in it."""
     name = name or folder.name
     (folder / JOURNAL).mkdir(parents=True)
     about = SessionFile(
-        name=name, sources=SOURCES, database=str(folder / "capture.db"), keep_raw=False, started_ns=T0, state="running"
+        name=name, sources=sources, database=str(folder / "capture.db"), keep_raw=False, started_ns=T0, state="running"
     )
     save_session(folder, about)
     journal = Journal(folder / JOURNAL, identity=name, settings=SEGMENTS)

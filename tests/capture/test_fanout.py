@@ -15,19 +15,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tapebook.book.ladder import Ladder
 from tapebook.capture.fanout import Fanout, FanoutSettings, FanoutState
-from tapebook.capture.session_tape import session_tape
+from tapebook.capture.rows import DEPTH_CHANNEL
+from tapebook.capture.session_tape import Choice, session_tape
 from tapebook.capture.sessions import captured
 from tapebook.cli.main import main
 from tapebook.market.errors import ConfigurationError, StoreError, VenueDenied
-from tapebook.market.events import Events
+from tapebook.market.events import Events, Flag, Side
 from tapebook.market.instruments import InstrumentTable
 from tapebook.venues.credentials import Secret
 from tapebook.venues.redis.parse import Parser
 from tapebook.venues.redis.wire import FIELD, Block, Keys, decode
 from tests.capture.redis_server import PASSWORD, QUOTED, RedisServer, redis_server
 from tests.capture.some_frames import CONTRACT, frames_of
-from tests.capture.some_sessions import all_events, make_journal, make_session, same
+from tests.capture.some_sessions import MES, TWO, all_events, make_journal, make_session, of_two, same
 
 
 @pytest.fixture
@@ -52,8 +54,13 @@ def entries_of(server: RedisServer, prefix: str, session: str, contract: str = C
 
 def events_in(server: RedisServer, prefix: str, session: str) -> Events:
     parser = Parser((), InstrumentTable())
-    blocks = [parser.advance(frame, 0) for frame in entries_of(server, prefix, session)]
-    return np.concatenate(blocks)
+    frames = [frame for frame in entries_of(server, prefix, session) if not is_book(frame)]
+    return np.concatenate([parser.advance(frame, 0) for frame in frames])
+
+
+def is_book(frame: bytes) -> bool:
+    found = decode(frame)
+    return isinstance(found, Block) and found.book
 
 
 def test_the_streams_hold_what_the_journal_does(tmp_path: Path, server: RedisServer) -> None:
@@ -65,8 +72,10 @@ def test_the_streams_hold_what_the_journal_does(tmp_path: Path, server: RedisSer
     assert same(events_in(server, prefix, "monday"), expected)
     assert (last.state, last.events) == ("done", expected.size)
     frames = [decode(frame) for frame in entries_of(server, prefix, "monday")]
-    blocks = [block for block in frames if isinstance(block, Block)]
-    assert len(blocks) == len(frames) - 1  # the first is the contract table
+    blocks = [block for block in frames if isinstance(block, Block) and not block.book]
+    books = [block for block in frames if isinstance(block, Block) and block.book]
+    assert len(blocks) + len(books) == len(frames) - 1  # the first is the contract table
+    assert books
     assert max(block.events.size for block in blocks) <= 7
     assert told[-1].state == "done"
 
@@ -100,29 +109,52 @@ def test_it_follows_a_capture_and_ends_with_it(tmp_path: Path, server: RedisServ
     assert states[-1].state == "done"
 
 
+@pytest.mark.slow
 def test_a_fan_out_killed_at_any_moment_loses_and_doubles_nothing(tmp_path: Path, server: RedisServer) -> None:
-    folder = make_session(tmp_path, n=30_000)
-    prefix = server.new_prefix()
+    make_journal(tmp_path / "s", frames := frames_of(20_000)).close()
+    folder, prefix = tmp_path / "s", server.new_prefix()
     chance = random.Random(5)
     command = [sys.executable, "-m", "tests.capture.fanout_child", str(folder), server.url, prefix]
-    kills = 0
-    for _ in range(40):
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            time.sleep(chance.random() * 0.25)
-            if process.poll() is None:
+    at = kills = 0
+    with client(server) as base:
+
+        def position() -> int:
+            return int(base.hget(Keys("s", prefix).position, "sequence") or 0)
+
+        while at < len(frames):
+            with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+                while position() == at and process.poll() is None:
+                    time.sleep(0.001)
+                time.sleep(chance.random() * 0.04)
                 process.kill()
-                kills += 1
-        if kills >= 6:
-            break
-    last = Fanout(captured(str(folder)), settings(server, prefix)).run()
-    assert kills >= 1
-    expected = all_events(session_tape(captured(str(folder))))
-    assert same(events_in(server, prefix, "monday"), expected)
-    assert last.state == "done"
+            at = position()
+            kills += at < len(frames)
+    assert kills >= 2
+    state = Fanout(captured(str(folder)), settings(server, prefix)).run()
+    assert same(events_in(server, prefix, "s"), all_events(session_tape(captured(str(folder)))))
+    assert (state.state, state.events) == ("done", 0)
 
 
+def test_each_contract_has_a_stream(tmp_path: Path, server: RedisServer) -> None:
+    prefix = server.new_prefix()
+    make_journal(tmp_path / "two", of_two(frames_of(3_000)), sources=TWO).close()
+    session = captured("two", tmp_path)
+    Fanout(session, settings(server, prefix, events_max=30)).run()
+    whole = all_events(session_tape(session))
+    sizes = []
+    for contract in (CONTRACT, MES):
+        parser = Parser((contract,), InstrumentTable())
+        frames = [frame for frame in entries_of(server, prefix, "two", contract) if not is_book(frame)]
+        found = np.concatenate([parser.advance(frame, 0) for frame in frames])
+        part = all_events(session_tape(session, choice=Choice(contract=contract)))
+        found["instrument_id"] = part["instrument_id"]
+        assert same(found, part)
+        sizes.append(found.size)
+    assert min(sizes) > 300
+    assert sum(sizes) == whole.size
+
+
+@pytest.mark.slow
 def test_an_answer_that_was_lost_is_looked_up_and_not_sent_again(
     tmp_path: Path, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,18 +219,46 @@ def test_a_stream_is_bounded(tmp_path: Path, server: RedisServer) -> None:
     assert frames[0].first > 0
 
 
+@pytest.mark.parametrize("restarts", [0, 3])
+def test_books_in_the_stream_are_those_of_who_read_everything(
+    tmp_path: Path, server: RedisServer, restarts: int
+) -> None:
+    """Whether it ran through or began again, with the whole stream there or only a part of it."""
+    frames = frames_of(6_000)
+    prefix = server.new_prefix()
+    n = len(frames) // (restarts + 1) + 1
+    with make_journal(tmp_path / "s", []) as journal:
+        for i in range(0, len(frames), n):
+            journal.append((f.ts_recv_ns, f.source, f.kind, f.payload) for f in frames[i : i + n])
+            how = settings(server, prefix, events_max=10, book_entries=5, entries_max=150, follow=False)
+            Fanout(captured("s", tmp_path), how).run()
+    whole = all_events(session_tape(captured("s", tmp_path)))
+    books = [b for b in map(decode, entries_of(server, prefix, "s")) if isinstance(b, Block) and b.book]
+    assert len(books) >= 2
+    for book in books:
+        assert levels(book.events) == levels(whole[: book.first])
+        assert book.events["flags"][-1] & int(Flag.LAST)
+
+
+def levels(events: Events) -> list[list[tuple[int, int]]]:
+    """Return the depth that events leave behind."""
+    ladder = Ladder(tick_e9=250_000_000)
+    ladder.advance(events[events["channel"] == DEPTH_CHANNEL])
+    return [[(level.price, level.qty_lots) for level in ladder.levels(side)] for side in (Side.BID, Side.ASK)]
+
+
 def test_two_fan_outs_of_one_session_are_told(tmp_path: Path, server: RedisServer) -> None:
     session = captured(str(make_session(tmp_path, n=300)))
     prefix = server.new_prefix()
     work = Fanout(session, settings(server, prefix))
-    send = work._send
+    send = work._streams.send
 
     def other_first(load: Any) -> None:
         with client(server) as base:
             base.hset(Keys("monday", prefix).position, "sequence", 7)
         send(load)
 
-    work._send = other_first  # type: ignore[method-assign] # another process at the worst moment
+    work._streams.send = other_first  # type: ignore[method-assign] # another process at the worst moment
     with pytest.raises(StoreError, match="another process"):
         work.run()
 

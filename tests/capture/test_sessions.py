@@ -25,11 +25,12 @@ from tapebook.capture.session_verify import verify_captured
 from tapebook.capture.sessions import captured, captured_sessions, is_session, load_pruned
 from tapebook.market.errors import ConfigurationError, StoreCorrupted, StoreError, TickDataError
 from tapebook.market.events import Kind
+from tapebook.market.tape import Tape
 from tapebook.report.sources import open_any
 from tapebook.store.journal_files import segments
 from tapebook.store.lake import Lake
 from tests.capture.some_frames import CONTRACT, T0, frames_of
-from tests.capture.some_sessions import all_events, make_journal, make_session, same
+from tests.capture.some_sessions import MES, TWO, all_events, make_journal, make_session, of_two, same
 from tests.store.capture_servers import PASSWORD, postgres
 
 LATER = T0 + 400 * 86_400 * 10**9
@@ -38,6 +39,12 @@ LATER = T0 + 400 * 86_400 * 10**9
 @pytest.fixture(params=["sqlite", "postgres"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"sqlite://{tmp_path}/all.db" if request.param == "sqlite" else postgres().new_database()
+
+
+def tape_of(name: str, **options: Any) -> Tape:
+    tape = open_any(name, **options)
+    assert isinstance(tape, Tape)
+    return tape
 
 
 # ---- found, and read -----------------------------------------------------------------------------------------------
@@ -72,6 +79,21 @@ def test_a_journal_and_its_database_are_the_same_tape(tmp_path: Path, url: str) 
 
 
 @pytest.mark.parametrize("source", ["journal", "database"])
+def test_one_of_two_contracts_is_read_alone(tmp_path: Path, source: Any) -> None:
+    make_journal(tmp_path / "two", of_two(frames_of(2_000)), sources=TWO).close()
+    recover_session(tmp_path / "two")
+    session = captured("two", tmp_path)
+    whole = all_events(session_tape(session))
+    for i, name in enumerate((CONTRACT, MES), 1):
+        part = all_events(session_tape(session, source=source, choice=Choice(contract=name)))
+        assert part.size > 300
+        assert same(part, whole[whole["instrument_id"] == i])
+    counted = {c.contract_id for c in statistics_of_session(session).contracts}
+    assert {CONTRACT, MES} <= counted
+    assert compare_sessions(session, session).same
+
+
+@pytest.mark.parametrize("source", ["journal", "database"])
 def test_a_part_of_a_session_is_its_contract_and_time(tmp_path: Path, source: Any) -> None:
     session = captured(str(make_session(tmp_path)))
     whole = all_events(session_tape(session))
@@ -89,14 +111,14 @@ def test_every_command_that_takes_a_file_takes_a_session(tmp_path: Path, monkeyp
     expected = all_events(session_tape(captured(str(folder))))
     database = f"sqlite://{folder}/capture.db#monday"
     for name in ("monday", "captures/monday", str(folder), database):
-        tape = open_any(name)
+        tape = tape_of(name)
         assert same(tape.events(), expected), name
         assert tape.origin.format == "capture"
-    assert same(open_any("monday", symbol="MNQM5").events(), expected)
+    assert same(tape_of("monday", symbol="MNQM5").events(), expected)
     with pytest.raises(ConfigurationError, match="knows its own format"):
         open_any("monday", format="dbn")
     with pytest.raises(TickDataError):
-        open_any("monday", strict=True).events()
+        tape_of("monday", strict=True).events()
     assert not is_session("captures")
     Path("monday").write_text("a file goes first")
     assert not is_session("monday")
@@ -296,6 +318,7 @@ def test_a_backup_goes_into_another_database_and_out_of_one(tmp_path: Path, url:
     assert "9431" not in text
 
 
+@pytest.mark.slow
 def test_a_backup_of_a_running_session_is_consistent(tmp_path: Path) -> None:
     """Frames and rows come while it is copied; what is restored is the beginning of what the session became."""
     import threading
@@ -369,7 +392,7 @@ def test_a_pruned_session_reads_as_before_from_the_lake(tmp_path: Path, url: str
     tape = session_tape(after)
     assert same(all_events(tape), expected)
     assert {i: x.symbol for i, x in tape.instruments.items()} == {1: "MNQM5"}
-    assert same(open_any(str(folder)).events(), expected)
+    assert same(tape_of(str(folder)).events(), expected)
     assert verify_captured(after).ok
     import zstandard
 
@@ -465,7 +488,7 @@ def test_what_is_exported_is_every_event(tmp_path: Path, name: str) -> None:
 
             found = from_arrow(pa.ipc.open_file(target).read_all())
         else:
-            found = open_any(target).events()
+            found = tape_of(str(target)).events()
         assert same(found, expected)
     elif name.endswith(".json"):
         rows = [json.loads(line) for line in target.read_text().splitlines()]

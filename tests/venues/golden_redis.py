@@ -56,8 +56,8 @@ def event(told: Told, *, instrument_id: int = 9, ts_recv_ns: int = NOW) -> bytes
     return numbers + struct.pack("<IIHHBbBB", instrument_id, COUNT_MISSING, flags, channel, kind, side, source, 0)
 
 
-def block(contract: str, first: int, *told: Told) -> bytes:
-    return frame(2, contract, struct.pack("<qqq", first, 5, 6) + b"".join(map(event, told)))
+def block(contract: str, first: int, *told: Told, sort: int = 2) -> bytes:
+    return frame(sort, contract, struct.pack("<qqq", first, 5, 6) + b"".join(map(event, told)))
 
 
 BOTH = table(MNQ, MES)
@@ -70,9 +70,8 @@ TOUCH: tuple[Told, ...] = (
     (QUOTE, 1, 29_500 * P, M, SENT, 0, 2, 0),
     (QUOTE, -1, 29_500 * P + P // 4, M, SENT, LAST, 2, 0),
 )
-PRINTS: tuple[Told, ...] = (
-    (TRADE, 1, 29_500 * P + P // 4, 2, SENT, LAST, 0, 1),
-    (TRADE, -1, 29_500 * P, 1, SENT + 1, LAST, 0, 1),
+PRINTS: tuple[Told, ...] = tuple(
+    (TRADE, 1 - 2 * (i % 2), 29_500 * P + (i % 3) * P // 4, 1 + i % 5, SENT + i, LAST, 0, 1) for i in range(40)
 )
 HOLE: tuple[Told, ...] = ((CLEAR, 0, M, M, M, GAP | LAST, 1, 0),)
 
@@ -80,6 +79,7 @@ PAIRS = (
     Golden("a contract table", BOTH, (), notes={"contract tables": 1}),
     Golden("prints", block(MNQ, 0, *PRINTS), PRINTS, before=(BOTH,)),
     Golden("a book from its beginning", block(MNQ, 2, *BOOK), BOOK, before=(BOTH,)),
+    Golden("the book as it stands, for who comes later", block(MNQ, 5, *BOOK, sort=3), BOOK, before=(BOTH,)),
     Golden("both sides of a quote", block(MNQ, 5, *TOUCH), TOUCH, before=(BOTH,)),
     Golden("a book that begins anew", block(MNQ, 7, *HOLE), HOLE, before=(BOTH,)),
     Golden("the other contract", block(MES, 0, *PRINTS), PRINTS, before=(BOTH,), instrument_id=2),
@@ -94,8 +94,9 @@ PAIRS = (
     Golden("no frame of ours", b"hello", (), quarantined=("not a frame of a fan-out",)),
     Golden(
         "a contract that no table names",
-        block("CON.F.US.EP.Z26", 0, *PRINTS),
+        block(MES, 0, *PRINTS),
         (),
+        before=(table(MNQ),),
         quarantined=("events of a contract that no table names",),
     ),
     Golden(
@@ -113,5 +114,5 @@ PAIRS = (
         quarantined=("another version of the fan-out",),
     ),
     Golden("a table that is no JSON", frame(1, "", b"{"), (), quarantined=("a contract table that cannot be read",)),
-    Golden("a frame of an unknown sort", frame(3, MNQ, b""), (), quarantined=("a frame of unknown form",)),
+    Golden("a frame of an unknown sort", frame(4, MNQ, b""), (), quarantined=("a frame of unknown form",)),
 )

@@ -4,7 +4,8 @@ It follows the journal as the database's follower does, in a process of its own:
 capture up, it only makes the fan-out late. How far it is stands in Redis, in the same transaction as the entries
 (``MULTI``), so that a restart sends nothing twice and leaves nothing out, whenever it was killed; an answer that was
 lost with the connection is looked up there too. Streams are bounded (``MAXLEN ~``): a reader that is too late is told
-how much it missed. What the keys and entries are: :mod:`tapebook.venues.redis.wire`.
+how much it missed, and finds the book in the stream every so often. What the keys and entries are:
+:mod:`tapebook.venues.redis.wire`.
 """
 
 from __future__ import annotations
@@ -12,32 +13,30 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from functools import partial
+from typing import Final
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from tapebook.capture.checkpoint import load_checkpoint
 from tapebook.capture.decode import Decoded, Decoder
+from tapebook.capture.fanout_blocks import Books, blocks_of
+from tapebook.capture.fanout_streams import Load, Streams
 from tapebook.capture.sessions import Captured, capturing
-from tapebook.capture.settings import CHECKPOINTS
+from tapebook.capture.settings import CHECKPOINTS, JOURNAL
 from tapebook.market.errors import ConfigurationError, StoreError, VenueDenied, VenueError
-from tapebook.market.events import Events, Flag
 from tapebook.store.journal_read import JournalReader
 from tapebook.venues.credentials import Secret
-from tapebook.venues.redis.settings import shown_url
-from tapebook.venues.redis.wire import FIELD, PREFIX, Block, ContractTable, Keys, encode_block, encode_table
+from tapebook.venues.redis.wire import PREFIX, Block, Keys, encode_block
 
 __all__ = ["Fanout", "FanoutSettings", "FanoutState"]
 
 _FRAMES: Final = 2_000
 _POLL_S: Final = 0.005
 _IDLE_S: Final = 0.5  # how often it is asked whether the capture still runs, while nothing comes
+_WAITS_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _PASSING: Final = ("OOM", "LOADING", "READONLY", "BUSY", "MISCONF", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS")
 """How answers begin that say: not now."""
-_WAITS_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +53,8 @@ class FanoutSettings:
         About how many entries a contract's stream keeps.
     events_max
         In one entry; a message is never cut.
+    book_entries, book_s
+        After so many entries of a contract, or so long, its book goes into its stream.
     follow
         Go on while the session is being captured; else end where it stands.
     request_s
@@ -64,12 +65,14 @@ class FanoutSettings:
     prefix: str = PREFIX
     entries_max: int = 10_000
     events_max: int = 512
+    book_entries: int = 200
+    book_s: float = 10.0
     follow: bool = True
     request_s: float = 10.0
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        for name in ("entries_max", "events_max"):
+        for name in ("entries_max", "events_max", "book_entries"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name} is too small", expected="1 or more", found=str(getattr(self, name)))
 
@@ -94,17 +97,6 @@ class FanoutState:
     events: int = 0
     entries: int = 0
     error: str = ""
-
-
-@dataclass(frozen=True)
-class _Load:
-    """What goes into Redis in one transaction."""
-
-    position: int
-    frames: int
-    n_events: int
-    entries: list[tuple[str, bytes]]
-    sent: dict[str, int]  # events by contract, with these
 
 
 class Fanout:
@@ -134,7 +126,7 @@ class Fanout:
         sleep: Callable[[float], None] = time.sleep,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
-        if session.journal is None and not (session.folder and session.state == "running"):
+        if session.journal is None and session.state != "running":
             raise StoreError(
                 "the session has no journal",
                 where=str(session.folder or session.shown),
@@ -142,11 +134,21 @@ class Fanout:
             )
         self.session, self.settings = session, settings
         self._tell, self._ended, self._sleep, self._timer = tell, ended, sleep, timer
-        self._keys = Keys(session.name, settings.prefix)
-        self._whose = f"{session.name} {session.started_ns}"
-        self._client: Any = None
-        self._position = self._frames = self._events = self._entries = 0
-        self._sent: dict[str, int] = {}
+        decoder = Decoder(session.sources)
+        self._instruments = {
+            contract: decoder.table[int(decoder.instrument_of[i])] for i, (contract, _) in enumerate(decoder.contracts)
+        }
+        self._books = Books({contract: instrument.tick_e9 for contract, instrument in self._instruments.items()})
+        # By contract: entries since its last book, and when that was.
+        self._since = {contract: (0, timer()) for contract in self._instruments}
+        self._streams = Streams(
+            settings.url,
+            Keys(session.name, settings.prefix),
+            whose=f"{session.name} {session.started_ns}",
+            entries_max=settings.entries_max,
+            request_s=settings.request_s,
+        )
+        self._frames = self._events = self._entries = 0
         self._told_s = -1e9
 
     def run(self) -> FanoutState:
@@ -161,50 +163,38 @@ class Fanout:
         StoreError
             If another session of this name, or another process, writes these streams.
         """
-        import redis
-        from redis.backoff import NoBackoff
-        from redis.retry import Retry
-
-        timeout = self.settings.request_s
-        self._client = redis.Redis.from_url(
-            self.settings.url.reveal(),
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            retry=Retry(NoBackoff(), 0),  # what is tried again, and when, is decided here
-        )
+        streams = self._streams
         try:
-            if not self._patiently(self._begin):
+            if not self._patiently(partial(streams.begin, self.session.name, self._instruments, self._books)):
                 return self._state("waiting")
             decoder = self._decoder()
             for decoded, frames in self._decoded(decoder):
                 load = self._load(decoder, decoded, frames)
-                if not self._patiently(lambda load=load: self._send(load)):  # type: ignore[misc] # mypy does not infer the default's type
+                if not self._patiently(partial(self._send, load)):
                     return self._state("waiting")
                 self._say("following")
             self._say("done", force=True)
             return self._state("done")
         finally:
-            self._client.close()
+            streams.close()
 
     # ---- the journal -----------------------------------------------------------------------------------------------
 
     def _decoder(self) -> Decoder:
         """Return a decoder that knows what it must know of the frames that were sent."""
-        session = self.session
-        assert session.folder is not None
-        decoder = Decoder(session.sources)
-        identity = msgspec.json.encode(list(session.sources)).decode()
-        found = load_checkpoint(session.folder / CHECKPOINTS, self._position, identity)
+        folder, position = self.session.folder, self._streams.position
+        assert folder is not None
+        decoder = Decoder(self.session.sources)
+        identity = msgspec.json.encode(list(self.session.sources)).decode()
+        found = load_checkpoint(folder / CHECKPOINTS, position, identity)
         if found is not None:
             decoder.restore(found[1])
-        if decoder.last_sequence < self._position:
-            with JournalReader(
-                session.folder / "journal", start=decoder.last_sequence + 1, through=self._position
-            ) as reader:
+        if decoder.last_sequence < position:
+            with JournalReader(folder / JOURNAL, start=decoder.last_sequence + 1, through=position) as reader:
                 while frames := reader.read(_FRAMES):
                     decoder.feed(frames)
                     decoder.build()
-            decoder.skip_to(self._position)
+            decoder.skip_to(position)
             decoder.build()
         return decoder
 
@@ -213,118 +203,48 @@ class Fanout:
         folder = self.session.folder
         assert folder is not None
         asked_s = -1e9
-        with JournalReader(folder / "journal", start=self._position + 1) as reader:
-            over = False
+        over = False
+        with JournalReader(folder / JOURNAL, start=self._streams.position + 1) as reader:
             while not self._ended():
                 frames = reader.read(_FRAMES)
                 if frames:
                     decoder.feed(frames)
                     yield decoder.build(), len(frames)
-                    continue
-                if over or not self.settings.follow:
+                elif over or not self.settings.follow:
                     return
-                if self._timer() - asked_s >= _IDLE_S:
+                elif self._timer() - asked_s >= _IDLE_S:
                     asked_s = self._timer()
                     over = not capturing(folder)  # then once more: what was written before the end is still to be read
                     self._say("following")
-                    continue
-                self._sleep(_POLL_S)
+                else:
+                    self._sleep(_POLL_S)
 
-    def _load(self, decoder: Decoder, decoded: Decoded, frames: int) -> _Load:
-        sent = dict(self._sent)
-        entries: list[tuple[str, bytes]] = []
-        for contract, events, numbers in _blocks(decoder, decoded, self.settings.events_max):
-            first = sent.get(contract, 0)
-            block = Block(contract, first, int(numbers[0]), int(numbers[-1]), events)
-            entries.append((contract, encode_block(block)))
-            sent[contract] = first + events.size
-        return _Load(decoder.last_sequence, frames, decoded.events.size, entries, sent)
+    def _load(self, decoder: Decoder, decoded: Decoded, frames: int) -> Load:
+        sent = dict(self._streams.sent)
+        entries: list[tuple[str, bytes, bool]] = []
+        for contract, events, numbers in blocks_of(decoder, decoded, self.settings.events_max):
+            block = Block(contract, sent[contract], int(numbers[0]), int(numbers[-1]), events)
+            entries.append((contract, encode_block(block), False))
+            sent[contract] += events.size
+            self._books.see(contract, events)
+            count, since_s = self._since[contract]
+            self._since[contract] = count + 1, since_s
+        now_s, last = self._timer(), decoder.last_sequence
+        for contract, (count, since_s) in self._since.items():
+            due = count >= self.settings.book_entries or (count and now_s - since_s >= self.settings.book_s)
+            book = self._books.events(contract) if due else None
+            if book is not None:
+                entries.append((contract, encode_block(Block(contract, sent[contract], last, last, book, True)), True))
+                self._since[contract] = 0, now_s
+        return Load(last, entries, sent, frames, decoded.events.size)
 
     # ---- Redis -----------------------------------------------------------------------------------------------------
 
-    def _begin(self) -> None:
-        """Find out how far it is; make the streams if they are not there."""
-        known = self._client.hgetall(self._keys.position)
-        if known:
-            self._check(known)
-            self._position = int(known[b"sequence"])
-            self._sent = {
-                name.decode().removeprefix("events "): int(n)
-                for name, n in known.items()
-                if name.startswith(b"events ")
-            }
-            return
-        decoder = Decoder(self.session.sources)
-        table = encode_table(
-            ContractTable(
-                self.session.name,
-                {
-                    contract: decoder.table[int(decoder.instrument_of[i])]
-                    for i, (contract, _) in enumerate(decoder.contracts)
-                },
-            )
-        )
-        import redis
-
-        with self._client.pipeline(transaction=True) as pipe:
-            pipe.watch(self._keys.position)
-            if pipe.exists(self._keys.position):
-                raise redis.ConnectionError("another fan-out began at this moment")  # looked at again
-            pipe.multi()
-            pipe.set(self._keys.contracts, table)
-            for contract, _ in decoder.contracts:
-                pipe.delete(self._keys.stream(contract))
-                pipe.xadd(self._keys.stream(contract), {FIELD: table})
-                self._sent[contract] = 0
-            values = {"whose": self._whose, "sequence": 0} | {f"events {c}": 0 for c in self._sent}
-            pipe.hset(self._keys.position, mapping=values)
-            pipe.execute()
-
-    def _send(self, load: _Load) -> None:
-        """Put entries and position into Redis; what is there already (the answer was lost) is not put there again."""
-        import redis
-
-        with self._client.pipeline(transaction=True) as pipe:
-            pipe.watch(self._keys.position)
-            known = pipe.hgetall(self._keys.position)
-            self._check(known)
-            position = int(known[b"sequence"])
-            if position == load.position > self._position:
-                pipe.unwatch()
-            elif position != self._position:
-                raise StoreError(
-                    "another process sends this session",
-                    expected=f"frame {self._position}",
-                    found=f"frame {position}",
-                    where=self._where,
-                    remedy="run one fan-out for a session",
-                )
-            else:
-                pipe.multi()
-                for contract, frame in load.entries:
-                    pipe.xadd(
-                        self._keys.stream(contract), {FIELD: frame}, maxlen=self.settings.entries_max, approximate=True
-                    )
-                values = {"sequence": load.position} | {f"events {c}": n for c, n in load.sent.items()}
-                pipe.hset(self._keys.position, mapping=values)
-                try:
-                    pipe.execute()
-                except redis.WatchError:  # whoever it was, the position says it when we look again
-                    raise redis.ConnectionError("the position changed meanwhile") from None
-        self._position, self._sent = load.position, load.sent
+    def _send(self, load: Load) -> None:
+        self._streams.send(load)
         self._frames += load.frames
-        self._events += load.n_events
+        self._events += load.events
         self._entries += len(load.entries)
-
-    def _check(self, known: dict[bytes, bytes]) -> None:
-        if known.get(b"whose", b"").decode() != self._whose:
-            raise StoreError(
-                "these streams are another session's" if known else "Redis has lost how far it was",
-                expected=self._whose,
-                found=known.get(b"whose", b"nothing").decode(),
-                where=self._where,
-                remedy="name another --prefix" if known else "start the fan-out again: it begins with the journal",
-            )
 
     def _patiently(self, work: Callable[[], None]) -> bool:
         """Do something however long Redis is away; return False where it is to end meanwhile."""
@@ -335,15 +255,16 @@ class Fanout:
             try:
                 work()
             except redis.AuthenticationError as error:
-                raise VenueDenied("Redis does not let us in", found=self._text(error), where=self._where) from None
+                found = self._streams.text(error)
+                raise VenueDenied("Redis does not let us in", found=found, where=self._streams.where) from None
             except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError, OSError) as error:
                 # A full memory, a server that loads its data or is read-only for now: all of that passes.
-                text = self._text(error)
+                text = self._streams.text(error)
                 if isinstance(error, redis.ResponseError) and not text.startswith(_PASSING):
-                    raise VenueError("Redis refused", found=text, where=self._where) from None
-                failures += 1
+                    raise VenueError("Redis refused", found=text, where=self._streams.where) from None
                 self._say("waiting", error=text, force=True)
-                until = self._timer() + _WAITS_S[min(failures, len(_WAITS_S)) - 1]
+                until = self._timer() + _WAITS_S[min(failures, len(_WAITS_S) - 1)]
+                failures += 1
                 while self._timer() < until:
                     if self._ended():
                         return False
@@ -351,21 +272,10 @@ class Fanout:
             else:
                 return True
 
-    @property
-    def _where(self) -> str:
-        return shown_url(self.settings.url.reveal())
-
-    def _text(self, error: Exception) -> str:
-        text = str(error) or type(error).__name__
-        password = urlsplit(self.settings.url.reveal()).password
-        for secret in (password, unquote(password)) if password else ():
-            text = text.replace(secret, "***")
-        return text
-
     def _state(self, state: str, error: str = "") -> FanoutState:
         return FanoutState(
             state=state,
-            position=self._position,
+            position=self._streams.position,
             frames=self._frames,
             events=self._events,
             entries=self._entries,
@@ -377,27 +287,3 @@ class Fanout:
         if force or now_s - self._told_s >= _IDLE_S:
             self._told_s = now_s
             self._tell(self._state(state, error))
-
-
-def _passes(error: Exception) -> bool:
-    return str(error).startswith(
-        ("OOM", "LOADING", "READONLY", "BUSY", "MISCONF", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS")
-    )
-
-
-def _blocks(decoder: Decoder, decoded: Decoded, events_max: int) -> Iterator[tuple[str, Events, NDArray[np.int64]]]:
-    """Yield each contract's events, cut behind whole messages, with their frames."""
-    ids = decoded.events["instrument_id"]
-    for instrument_id in np.unique(ids).tolist():
-        contract = decoder.contracts[int(decoder.contract_of[instrument_id])][0]
-        mine = np.flatnonzero(ids == instrument_id)
-        events, numbers = decoded.events[mine], decoded.sequence[mine]
-        ends = np.flatnonzero(events["flags"] & int(Flag.LAST)) + 1
-        start = 0
-        while start < events.size:
-            after = ends[(ends > start) & (ends <= start + events_max)]
-            beyond = ends[ends > start]
-            # A message longer than a block stays whole.
-            end = int(after[-1] if after.size else beyond[0] if beyond.size else events.size)
-            yield contract, events[start:end], numbers[start:end]
-            start = end

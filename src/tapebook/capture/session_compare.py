@@ -98,7 +98,7 @@ def compare_sessions(
     words = {number: name for name, number in names.items()}
     examples.sort()
     return Comparison(
-        names=(first.name, second.name),
+        names=(first.label, second.label),
         contracts=_side_by_side(first, second),
         start_ns=min((start for start, _ in spans.values()), default=None),
         end_ns=max((end for _, end in spans.values()), default=None),
@@ -109,7 +109,7 @@ def compare_sessions(
         ],
         examples=[
             {
-                "only_in": (first.name, second.name)[side],
+                "only_in": (first.label, second.label)[side],
                 "ts_ns": clock,
                 "contract_id": words[contract],
                 "kind": Kind(kind).name.lower(),

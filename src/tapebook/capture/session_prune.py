@@ -106,12 +106,12 @@ def prune_session(
     folder = session.folder
     reason = _left_alone(session)
     if reason or folder is None:
-        return PruneReport(name=session.name, pruned=False, reason=reason or "it has no folder")
+        return PruneReport(name=session.label, pruned=False, reason=reason or "it has no folder")
     sizes = sizes_of(session)
     freed = sum(sizes.get(part, 0) for part in ("journal", "checkpoints"))
     freed += sizes.get("database", 0) if _own_database(session) else 0
     if dry_run:
-        return PruneReport(name=session.name, pruned=True, lake=str(lake), freed_bytes=freed)
+        return PruneReport(name=session.label, pruned=True, lake=str(lake), freed_bytes=freed)
     # Nobody begins to capture into it meanwhile.
     with take_lock(folder / JOURNAL) if (folder / JOURNAL).is_dir() else contextlib.nullcontext():
         note = load_pruned(folder)
@@ -122,7 +122,7 @@ def prune_session(
     note = msgspec.structs.replace(note, done=True, rows=max(note.rows, rows))
     _save(folder, note)
     return PruneReport(
-        name=session.name,
+        name=session.label,
         pruned=True,
         events=note.events,
         lake=note.lake,

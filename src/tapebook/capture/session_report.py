@@ -95,7 +95,8 @@ def listed(session: Captured) -> Described:
     """Return one line of a list: nothing that takes long."""
     sizes = sizes_of(session)
     return {
-        "name": session.name,
+        "name": session.label,
+        "session": session.name,
         "venue": session.venue,
         "contracts": [str(c.get("id", "")) for source in session.sources for c in source.contracts],
         "state": session.state,

@@ -72,7 +72,7 @@ def verify_captured(session: Captured, *, progress: Progress | None = None) -> V
     pruned = load_pruned(session.folder) if session.folder is not None else None
     if pruned is not None and pruned.done:
         return _lake(session, pruned.lake, pruned.source, progress)
-    out = Verdict(name=session.name)
+    out = Verdict(name=session.label)
     quarantine = Quarantine(keep=0)
     counted = _Counted(session, quarantine, progress)
     if session.has_database:
@@ -147,7 +147,7 @@ def _lake(session: Captured, lake: str, source: str, progress: Progress | None) 
     """Verify a pruned session: the checksums of its import."""
     from tapebook.store.lake import Lake
 
-    out = Verdict(name=session.name)
+    out = Verdict(name=session.label)
     if source:
         if source not in Lake(lake).sources():
             out.problems.append(f"the lake {lake} does not have the session's import {source}")

@@ -100,6 +100,11 @@ class Captured:
     database: str
 
     @property
+    def label(self) -> str:
+        """Return what it is asked for by: its folder's name (a restored copy may have another than the session's)."""
+        return self.folder.name if self.folder is not None else self.name
+
+    @property
     def venue(self) -> str:
         """Return the venues' names."""
         return ",".join(dict.fromkeys(source.venue for source in self.sources))

@@ -32,6 +32,10 @@ COMMANDS: Final[tuple[str, ...]] = (
     "features",
     "hawkes",
     "simulate",
+    "capture",
+    "sessions",
+    "fanout",
+    "gateway",
     "instruments",
     "bench",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -89,6 +89,7 @@ class Session:
         self._client: Any = None
         self._taken: dict[str, tuple[str, int]] = {}  # handed on; a reader's place once it asks for more
         self._kept: dict[str, tuple[str, int]] = {}
+        self._lacking: set[str] = set()  # contracts whose book is not known here
 
     async def batches(self) -> AsyncGenerator[list[Entry | Missed], None]:
         """Hand on what comes, for ever; close the iterator to hang up.
@@ -152,12 +153,15 @@ class Session:
     async def _connect(self) -> list[Entry | Missed]:
         """Connect, and return the contract table (again after each connection: it changes nothing)."""
         import redis.asyncio as client
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
 
         settings = self.settings
         self._client = client.Redis.from_url(
             settings.url.reveal(),
             socket_timeout=settings.request_s + settings.block_s,
             socket_connect_timeout=settings.request_s,
+            retry=Retry(NoBackoff(), 0),  # the settings say what is tried again, and when
         )
         data = await self._client.get(self._keys.contracts)
         if data is None:
@@ -197,11 +201,12 @@ class Session:
                 entry, _, number = found.decode().partition(" ")
                 self.place[contract] = entry, int(number)
             elif self.settings.start == "now":
+                self._lacking.add(contract)
+                book = sent.get(f"book {contract}".encode())
                 last = await self._client.xrevrange(self._keys.stream(contract), count=1)
-                following = int(sent.get(f"events {contract}".encode(), b"-1"))
-                if last and (block := _block(last[0][1])) is not None:
-                    following = block.first + block.events.size
-                self.place[contract] = last[0][0].decode() if last else _BEGIN, following
+                # From the last book on, so that there is one; without one, from now.
+                place = _before(book.decode()) if book is not None else last[0][0].decode() if last else _BEGIN
+                self.place[contract] = place, -1
             else:
                 self.place[contract] = _BEGIN, 0
 
@@ -219,11 +224,20 @@ class Session:
             following = self.place[contract][1]
             for entry, fields in entries:
                 block = _block(fields)
-                if block is not None:
+                if block is not None and block.book:
+                    wanted = contract in self._lacking and block.first >= following
+                    if not wanted:
+                        self._taken[contract] = entry.decode(), following
+                        continue
+                    self._lacking.discard(contract)
+                    following = block.first
+                elif block is not None:
                     missing = block.first - following
+                    if missing and following >= 0:
+                        self._lacking.add(contract)
                     if missing > 0 and following >= 0:
                         out.append(Missed(now_ns, contract, missing, "trimmed before they were read"))
-                    elif missing < 0:
+                    elif missing < 0 <= following:
                         out.append(Missed(now_ns, contract, 0, "the stream began anew"))
                     following = block.first + block.events.size
                 out.append(Entry(now_ns, contract, fields.get(FIELD, b"")))
@@ -246,8 +260,8 @@ class Session:
 
 async def follow(
     session: Session, instruments: InstrumentTable, *, quarantine: Quarantine | None = None
-) -> AsyncIterator[Events]:
-    """Yield events as they come; where some are missing, a CLEAR with GAP stands for them.
+) -> AsyncGenerator[Events, None]:
+    """Yield events as they come; where some are missing, a CLEAR with GAP stands for them, and later the next book.
 
     Parameters
     ----------
@@ -268,6 +282,16 @@ async def follow(
                     events = parser.advance(item.data, item.ts_recv_ns)
                 if events.size:
                     yield events
+
+
+def _before(entry: str) -> str:
+    """Return the id before an entry's, so that reading from there begins with it.
+
+    >>> _before("1795281371514-2"), _before("1795281371514-0")
+    ('1795281371514-1', '1795281371513-18446744073709551615')
+    """
+    ms, _, n = entry.partition("-")
+    return f"{ms}-{int(n) - 1}" if int(n) else f"{int(ms) - 1}-{2**64 - 1}"
 
 
 def _block(fields: dict[bytes, bytes]) -> Block | None:

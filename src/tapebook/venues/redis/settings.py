@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,6 +17,7 @@ __all__ = ["PASSWORD_VARIABLE", "URL_VARIABLE", "Settings", "redis_url", "shown_
 
 URL_VARIABLE: Final = "TAPEBOOK_REDIS_URL"
 PASSWORD_VARIABLE: Final = "TAPEBOOK_REDIS_PASSWORD"  # noqa: S105 - a variable's name
+_PASSWORDS: Final = (re.compile(r"(://[^/?#:@]*:)[^/?#]*(?=@)"), re.compile(r"(?i)([?&]password=)[^&#]*"))
 _SCHEMES: Final = ("redis", "rediss", "unix")
 
 
@@ -36,7 +38,8 @@ class Settings:
     reader
         A name under which the reader's place is kept in Redis, so that it goes on where it stood; empty: it is not.
     start
-        ``begin`` (what the streams still hold) or ``now``; a reader whose place is kept goes on from there.
+        ``begin`` (what the streams still hold) or ``now`` (from the last book on); a reader whose place is kept goes on
+        from there.
     count
         Blocks a read, of each contract.
     block_s
@@ -111,14 +114,6 @@ def shown_url(url: str) -> str:
     >>> shown_url("redis://me:secret@host:6379/0"), shown_url("redis://:secret@host?password=secret")
     ('redis://me:***@host:6379/0', 'redis://:***@host?password=***')
     """
-    parts = urlsplit(url)
-    netloc = parts.netloc
-    if "@" in netloc:
-        user, _, host = netloc.rpartition("@")
-        name, mark, _secret = user.partition(":")
-        netloc = f"{name}:***@{host}" if mark else netloc
-    query = "&".join(
-        f"{name}=***" if name.lower() == "password" else f"{name}{mark}{value}"
-        for name, mark, value in (part.partition("=") for part in parts.query.split("&"))
-    )
-    return urlunsplit(parts._replace(netloc=netloc, query=query))
+    for pattern in _PASSWORDS:
+        url = pattern.sub(r"\1***", url)
+    return url

@@ -3,18 +3,20 @@
 ::
 
     PREFIX:{SESSION}:contracts          the contract table, a frame, for whoever comes later
-    PREFIX:{SESSION}:position           a hash: the journal's last frame sent, events sent by contract, whose journal
+    PREFIX:{SESSION}:position           a hash: the journal's last frame sent, and whose journal; by contract the events
+                                        sent, and the entry of the last book
     PREFIX:{SESSION}:events:CONTRACT    a stream; each entry has one field ``b``, a frame
     PREFIX:{SESSION}:reader:NAME        a hash: up to where a reader has read each contract's stream
 
 The braces keep a session's keys on one node of a cluster, so that they change together. Each stream begins with the
 contract table (and its version of the events' layout); then come blocks of events, each numbered by its first event's
-place in the stream, so that whoever reads knows what is missing where the beginning was trimmed away.
+place in the stream, so that whoever reads knows what is missing where the beginning was trimmed away. In between stand
+books, for who comes later or missed something: the depth as events, which nobody counts and who read all passes over.
 
-A frame: magic ``TBEV``, version of this layout (u8), sort (u8: 1 table, 2 block), version of the events' layout (u8), a
-zero, bytes of the contract's id (u16), CRC-32 of all but magic and itself (u32). Then the id and, of a table, JSON; of a
-block the first event's place and the journal's first and last frame (i64 each), then the events as they lie, 64 bytes
-each. All little-endian.
+A frame, all of it little-endian: magic ``TBEV``, version of this layout (u8), sort (u8: 1 table, 2 block, 3 book),
+version of the events' layout (u8), a zero, bytes of the contract's id (u16), CRC-32 of all but magic and itself (u32).
+Then the id and, of a table, JSON; of the others the first event's place and the journal's first and last frame (i64
+each), then the events as they lie, 64 bytes each.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ WIRE_VERSION: Final = 1
 _MAGIC: Final = b"TBEV"
 _HEAD: Final = struct.Struct("<4sBBBxHI")
 _PLACE: Final = struct.Struct("<qqq")
-_TABLE, _BLOCK = 1, 2
+_TABLE, _BLOCK, _BOOK = 1, 2, 3
 _KINDS: Final = np.array([int(kind) for kind in Kind], np.uint8)
 
 
@@ -95,7 +97,9 @@ class Block:
     first_frame, last_frame
         Of the source's journal.
     events
-        As the source has them, but for ``instrument_id``, which is the source's.
+        As the source has them; ``instrument_id`` is the source's.
+    book
+        These are no news: the book as it stood before event ``first``.
     """
 
     contract: str
@@ -103,6 +107,7 @@ class Block:
     first_frame: int
     last_frame: int
     events: Events
+    book: bool = False
 
 
 def encode_table(table: ContractTable) -> bytes:
@@ -121,7 +126,7 @@ def encode_block(block: Block) -> bytes:
     (7, True)
     """
     place = _PLACE.pack(block.first, block.first_frame, block.last_frame)
-    return _frame(_BLOCK, block.contract.encode(), place + block.events.tobytes())
+    return _frame(_BOOK if block.book else _BLOCK, block.contract.encode(), place + block.events.tobytes())
 
 
 def decode(frame: bytes) -> ContractTable | Block:
@@ -153,14 +158,15 @@ def decode(frame: bytes) -> ContractTable | Block:
             return msgspec.json.decode(body[n_id:], type=ContractTable)
     except (UnicodeDecodeError, msgspec.DecodeError) as error:
         raise MalformedRecord("a contract table that cannot be read", found=str(error)) from None
-    if sort != _BLOCK or len(body) < n_id + _PLACE.size or (len(body) - n_id - _PLACE.size) % EVENT.itemsize:
-        raise MalformedRecord("a frame of unknown form", expected="a table or a block", found=f"sort {sort}")
+    n_events, rest = divmod(len(body) - n_id - _PLACE.size, EVENT.itemsize)
+    if sort not in (_BLOCK, _BOOK) or n_events < 0 or rest:
+        raise MalformedRecord("a frame of unknown form", expected="a table, a block, a book", found=f"sort {sort}")
     events = np.frombuffer(body, EVENT, offset=n_id + _PLACE.size).copy()
     whole = events.size > 0 and bool(events["flags"][-1] & int(Flag.LAST)) and np.isin(events["kind"], _KINDS).all()
     if not whole:
         raise MalformedRecord("a block that is not of whole messages", found=f"{events.size} events")
     first, first_frame, last_frame = _PLACE.unpack_from(body, n_id)
-    return Block(contract, first, first_frame, last_frame, events)
+    return Block(contract, first, first_frame, last_frame, events, sort == _BOOK)
 
 
 def _frame(sort: int, contract: bytes, rest: bytes) -> bytes:
