@@ -159,6 +159,19 @@ def test_a_name_that_captured_something_else_is_refused(tmp_path: Path) -> None:
     run(work())
 
 
+def test_the_name_of_a_session_that_was_pruned_into_a_lake_is_refused(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with capturing(tmp_path) as c:
+            await c.socket()
+            await c.end()
+        (tmp_path / "s" / "pruned.json").write_text("{}")
+        with pytest.raises(StoreError, match=r"pruned.*another name"):
+            async with Gateway() as gateway, capturing(tmp_path, gateway=gateway) as c:
+                await c.task
+
+    run(work())
+
+
 @pytest.mark.slow
 def test_the_follower_may_be_killed_again_and_again(tmp_path: Path) -> None:
     async def work() -> None:

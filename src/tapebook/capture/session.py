@@ -24,6 +24,7 @@ from tapebook.capture.receive import Receiver
 from tapebook.capture.reports import Report
 from tapebook.capture.settings import (
     JOURNAL,
+    PRUNED,
     FollowerSettings,
     SessionFile,
     SourceSettings,
@@ -212,6 +213,12 @@ class Capture:
             started_ns=self.clock.now_ns(),
         )
         earlier_ns = None
+        if (self.folder / PRUNED).exists():
+            raise StoreError(
+                "the session of this name was pruned: its frames are in a lake",
+                where=str(self.folder),
+                remedy="choose another name",
+            )
         if (self.folder / "session.json").exists():
             old = load_session(self.folder)
             if old.sources != sources or old.database != about.database:

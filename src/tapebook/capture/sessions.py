@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -14,6 +13,7 @@ from tapebook.capture.recover import find_session
 from tapebook.capture.settings import (
     HOME,
     JOURNAL,
+    PRUNED,
     SessionFile,
     SourceSettings,
     load_session,
@@ -36,8 +36,6 @@ __all__ = [
     "load_pruned",
     "open_database_of",
 ]
-
-PRUNED: Final = "pruned.json"
 
 
 class Pruned(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,6 +24,7 @@ __all__ = [
     "CHECKPOINTS",
     "HOME",
     "JOURNAL",
+    "PRUNED",
     "FollowerSettings",
     "SessionFile",
     "SourceSettings",
@@ -37,6 +38,7 @@ HOME: Final = Path("captures")
 """Where sessions are kept unless another folder is named: in the current folder, as the lake is."""
 
 JOURNAL: Final = "journal"
+PRUNED: Final = "pruned.json"  # of a session whose frames are in a lake
 CHECKPOINTS: Final = "checkpoints"
 _FILE: Final = "session.json"
 _VERSION: Final = 1
