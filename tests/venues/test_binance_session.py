@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from tapebook.gateway.binance_replay import BinanceReplay, Line, read_lines
+from tapebook.market.catalog import instrument_for
 from tapebook.market.clock import WallClock
-from tapebook.market.errors import ConfigurationError
+from tapebook.market.errors import ConfigurationError, VenueError
 from tapebook.market.events import Events, Flag, Kind
 from tapebook.market.instruments import InstrumentTable
 from tapebook.market.quarantine import Quarantine
@@ -89,7 +90,7 @@ async def playing(replay: BinanceReplay, **settings: object) -> AsyncIterator[Se
 async def heard(session: Session, replay: BinanceReplay, s: float = 20) -> list[Item]:
     """Return all that comes until the recording has ended and nothing more came for a while."""
     items: list[Item] = []
-    async with asyncio.timeout(s), aclosing(session.frames()) as frames:  # type: ignore[type-var] # it is a generator
+    async with asyncio.timeout(s), aclosing(session.frames()) as frames:
         while True:
             try:
                 items.append(await asyncio.wait_for(anext(frames), 0.4 if replay.ended.is_set() else s))
@@ -204,6 +205,49 @@ def test_another_connection_takes_over_without_a_seam(why: str) -> None:
         assert best_bid(events) == 300
         assert (events["flags"] & Flag.GAP == 0).all()
         assert notes["trade ids that repeat or run backwards"] > 0
+
+    asyncio.run(main())
+
+
+def test_a_book_that_only_the_decoder_lost_is_mended_by_the_next_refresh() -> None:
+    """Its numbers follow, but a price in it is none."""
+    messages = script(300)
+    messages[60] = (messages[60][0], messages[60][1].replace('.00", "1.0"', '.00", "x"'))
+
+    async def main() -> None:
+        replay = BinanceReplay(recording(*messages), speed=0.2)
+        async with playing(replay, refresh_s=0.5) as session:
+            items = await heard(session, replay)
+        quarantine = Quarantine()
+        events = events_of(items, Parser(["BTCUSDT"], InstrumentTable(), quarantine=quarantine))
+        assert quarantine.total == 1
+        assert best_bid(events) == 300
+        clears = events[events["kind"] == Kind.CLEAR]
+        assert (clears["flags"] & Flag.GAP != 0).tolist() == [False, True, False]
+
+    asyncio.run(main())
+
+
+def test_symbols_are_described_and_an_unknown_one_is_an_error() -> None:
+    async def main() -> None:
+        known = [instrument_for("BTCUSDT", "BINANCE")]
+        replay = BinanceReplay(recording(*script(20)), instruments=known)
+        async with playing(replay) as session:
+            (told,) = await session.describe()
+            assert told.row(MARKETS["binance"]) == {"id": "BTCUSDT", "tickSize": "0.01"}
+            assert await session.server_time_ms() == 0
+        market = MARKETS["binance-usdm"]
+        async with playing(BinanceReplay(recording(*script(20)), instruments=known), market=market) as session:
+            (told,) = await session.describe()
+            assert told.row(market)["stepSize"] == "0.00000001"
+        other = [instrument_for("ETHUSDT", "BINANCE")]
+        for market in (MARKETS["binance"], MARKETS["binance-usdm"]):
+            async with playing(BinanceReplay(recording(*script(20)), instruments=other), market=market) as session:
+                with pytest.raises(ConfigurationError, match="no such contract"):
+                    await session.describe()
+        async with playing(BinanceReplay(recording(*script(20)))) as session:
+            with pytest.raises(VenueError, match="404"):
+                await session.describe()
 
     asyncio.run(main())
 

@@ -115,7 +115,7 @@ async def until(session: Session, n_ticks: int, s: float = 30) -> list[Item]:
     """Return what comes until so many ticks came, in whichever frames."""
     items: list[Item] = []
     seen = 0
-    async with asyncio.timeout(s), aclosing(session.frames()) as frames:  # type: ignore[type-var] # it is a generator
+    async with asyncio.timeout(s), aclosing(session.frames()) as frames:
         async for item in frames:
             items.append(item)
             if isinstance(item, Received):
@@ -232,7 +232,7 @@ def test_a_server_that_is_killed_is_told_and_tried_again(terminals: Terminals) -
         items: list[Item] = []
 
         async def listen() -> None:
-            async with asyncio.timeout(20), aclosing(session.frames()) as frames:  # type: ignore[type-var] # as above
+            async with asyncio.timeout(20), aclosing(session.frames()) as frames:
                 async for item in frames:
                     if not items:
                         terminals.stop()

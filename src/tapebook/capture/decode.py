@@ -5,7 +5,7 @@ Which rows a frame makes depends on the frames before it and on nothing else, ho
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -16,12 +16,12 @@ from tapebook.capture.checks import Checks
 from tapebook.capture.notes import Note, read_note
 from tapebook.capture.rows import to_rows
 from tapebook.capture.settings import SourceSettings
-from tapebook.capture.sources import LiveParser, parser_for
+from tapebook.capture.sources import LiveParser, RunParser, parsers_for
 from tapebook.market.errors import StoreError
 from tapebook.market.events import EVENT, Events, empty_events
 from tapebook.market.instruments import InstrumentTable
 from tapebook.market.operators import State
-from tapebook.market.quarantine import Quarantine
+from tapebook.market.quarantine import BadRecord, Quarantine
 from tapebook.store.batches import Batch, GapRow, QualityRow
 from tapebook.store.journal_format import Frame, FrameKind
 
@@ -38,6 +38,7 @@ class _Line(NamedTuple):
     parser: LiveParser
     quarantine: Quarantine
     names: dict[str, int]  # contract id -> index of contracts
+    run: Callable[[Sequence[tuple[bytes, int]]], tuple[Events, list[int], list[int]]] | None = None  # of many frames
 
 
 @dataclass
@@ -97,9 +98,7 @@ class Decoder:
         self._checks = Checks()
         instruments: dict[int, int] = {}
         taken: dict[str, str] = {}
-        for source in sources:
-            quarantine = Quarantine(keep=1 << 30)  # emptied after each frame
-            parsed = parser_for(source, self.table, quarantine, self.notes)
+        for source, parsed in zip(sources, parsers_for(sources, self.table, self.notes), strict=True):
             names = {}
             for contract_id, instrument_id in parsed.instruments:
                 # A name that two venues use is told apart by the venue's.
@@ -112,7 +111,13 @@ class Decoder:
                     instruments[instrument_id] = len(self.contracts)
                     self.contracts.append((name, self.table[instrument_id].symbol))
                 names[contract_id] = instruments[instrument_id]
-            self._lines[source.number] = _Line(source, parsed.parser, quarantine, names)
+            self._lines[source.number] = _Line(
+                source,
+                parsed.parser,
+                parsed.quarantine,
+                names,
+                parsed.parser.advance_run if isinstance(parsed.parser, RunParser) else None,
+            )
         self.contract_of = np.full(max(instruments, default=0) + 1, -1, np.int32)
         self.contract_of[list(instruments)] = list(instruments.values())
         self.instrument_of = np.zeros(len(self.contracts), np.uint32)
@@ -140,7 +145,10 @@ class Decoder:
         blocks, numbers, sizes = open_.blocks, open_.frames, open_.sizes
         keep_raw = self._keep_raw
         last, at = self._last, -1
-        for frame in frames:
+        done = 0
+        for place, frame in enumerate(frames):
+            if place < done:
+                continue
             sequence, ts_recv_ns, source, kind, payload = frame
             if sequence != last + 1 and last:
                 self._missing(frame, last)
@@ -148,6 +156,10 @@ class Decoder:
             if source != at:
                 line, at = self._line(frame), source
                 advance, rejected = line.parser.advance, line.quarantine.records
+            if line.run is not None and kind == _FRAME:
+                done = self._run_from(frames, place, line)
+                last, at = frames[done - 1].sequence, -1
+                continue
             events = advance(payload, ts_recv_ns) if kind == _FRAME else self._note(frame, line)
             n = len(events)
             if n:
@@ -162,6 +174,30 @@ class Decoder:
         if frames:
             self._last = last
             self._received = frames[-1].ts_recv_ns
+
+    def _run_from(self, frames: Sequence[Frame], start: int, line: _Line) -> int:
+        """Take in the frames of one parser from a place on, as many as follow each other; return where they end."""
+        assert line.run is not None
+        mine = {number for number, other in self._lines.items() if other.run == line.run}
+        last, stop = frames[start].sequence, start + 1
+        while stop < len(frames):
+            frame = frames[stop]
+            if frame.kind != _FRAME or frame.sequence != last + 1 or frame.source not in mine:
+                break
+            last, stop = frame.sequence, stop + 1
+        taken, open_ = frames[start:stop], self._open
+        events, sizes, rejected = line.run([(frame.payload, frame.ts_recv_ns) for frame in taken])
+        if len(events):
+            open_.blocks.append(events)
+            open_.frames += [frame.sequence for frame, size in zip(taken, sizes, strict=True) if size]
+            open_.sizes += [size for size in sizes if size]
+            open_.n_events += len(events)
+        for place, record in zip(rejected, line.quarantine.records, strict=True):
+            self._found(taken[place], record)
+        line.quarantine.records.clear()
+        if self._keep_raw:
+            open_.raw.update((frame.sequence, frame.payload) for frame in taken)
+        return stop
 
     def skip_to(self, sequence: int) -> None:
         """Let the next batch cover the numbers up to ``sequence``, which no frame has."""
@@ -270,9 +306,12 @@ class Decoder:
 
     def _quarantined(self, frame: Frame, line: _Line) -> None:
         for record in line.quarantine.records:
-            values = (frame.ts_recv_ns, "", record.reason, record.expected, record.found, record.raw)
-            self._open.findings.append((frame.sequence, 0, values))
+            self._found(frame, record)
         line.quarantine.records.clear()
+
+    def _found(self, frame: Frame, record: BadRecord) -> None:
+        values = (frame.ts_recv_ns, "", record.reason, record.expected, record.found, record.raw)
+        self._open.findings.append((frame.sequence, 0, values))
 
     def _numbered(self, open_: _Open, sequence: NDArray[np.int64]) -> tuple[list[GapRow], list[QualityRow]]:
         """Give gaps and findings their places behind the events of their frames."""

@@ -268,5 +268,7 @@ class _Lines:
 
 
 def disk_free_mb(folder: Path) -> float:
-    """Return the free space of a folder's disk."""
+    """Return the free space of a folder's disk; of one that is not made yet, of the disk that it will be on."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
     return shutil.disk_usage(folder).free / 1e6

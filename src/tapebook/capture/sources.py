@@ -1,17 +1,17 @@
 """Venues as a capture sees them: describe the contracts, then frames for ever; and the parser for each of their lines.
 
-A venue joins with a class here (:class:`Source`) and a line in :data:`SOURCES`; what a venue is, its words and its
-sockets, stands in its own folder.
+A venue joins with a class (:class:`Source`), a line in :data:`SOURCES` and one in :data:`PARSERS`; what a venue is, its
+words and its sockets, stands in its own folder.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -25,8 +25,20 @@ from tapebook.market.operators import State
 from tapebook.market.quarantine import Quarantine
 from tapebook.store.journal_format import FrameKind
 from tapebook.venues.credentials import Credentials
+from tapebook.venues.frames import Received, Told, What
 
-__all__ = ["SOURCES", "LiveParser", "Sink", "Source", "SourceRequest", "parser_for"]
+__all__ = [
+    "SOURCES",
+    "WITHOUT_KEYS",
+    "LiveParser",
+    "Parsed",
+    "RunParser",
+    "Sink",
+    "Source",
+    "SourceRequest",
+    "note_of",
+    "parsers_for",
+]
 
 
 class Sink(Protocol):
@@ -118,6 +130,15 @@ class LiveParser(Protocol):
         ...
 
 
+@runtime_checkable
+class RunParser(LiveParser, Protocol):
+    """A parser that is much faster over many frames at once."""
+
+    def advance_run(self, frames: Sequence[tuple[bytes, int]]) -> tuple[Events, list[int], list[int]]:
+        """Take in frames; return events, how many each frame brought, and which frames are in the quarantine."""
+        ...
+
+
 class ProjectX:
     """Quotes, trades and depth of a ProjectX gateway."""
 
@@ -176,8 +197,6 @@ class ProjectX:
 
     async def run(self, sink: Sink, numbers: Sequence[int]) -> None:
         """Hand on frames and notes."""
-        from tapebook.venues.projectx.settings import Received, What
-
         kinds = {
             What.CONNECTED: FrameKind.CONNECT,
             What.LOST: FrameKind.DISCONNECT,
@@ -195,15 +214,7 @@ class ProjectX:
                     if records:
                         sink.frames(0, records)
                         records = []
-                    note = Note(
-                        what=item.what.value,
-                        text=item.text,
-                        connection=item.connection,
-                        since_ns=item.since_ns,
-                        contract=item.contract,
-                        channel=_CHANNELS.get(item.channel, item.channel),
-                    )
-                    sink.note(0, item.ts_recv_ns, kinds.get(item.what, FrameKind.NOTE), note)
+                    sink.note(0, item.ts_recv_ns, kinds.get(item.what, FrameKind.NOTE), note_of(item, _CHANNELS))
                 if records:
                     sink.frames(0, records)
 
@@ -217,33 +228,134 @@ class ProjectX:
 
 
 _CHANNELS: Final = {"GatewayQuote": "quotes", "GatewayTrade": "trades", "GatewayDepth": "depth"}
-SOURCES: Final[dict[str, Callable[[SourceRequest, Credentials, Clock], Source]]] = {"projectx": ProjectX}
+
+
+def note_of(told: Told, channels: Mapping[str, str]) -> Note:
+    """Return what a session told as the journal has it; ``channels`` are ours by the venue's names."""
+    return Note(
+        what=told.what.value,
+        text=told.text,
+        connection=told.connection,
+        since_ns=told.since_ns,
+        contract=told.contract,
+        channel=channels.get(told.channel, told.channel),
+    )
+
+
+def _binance(request: SourceRequest, _: Credentials, clock: Clock) -> Source:
+    from tapebook.capture.source_binance import Binance
+
+    return Binance(request, clock)
+
+
+def _mt5(request: SourceRequest, _: Credentials, clock: Clock) -> Source:
+    from tapebook.capture.source_mt5 import MT5
+
+    return MT5(request, clock)
+
+
+SOURCES: Final[dict[str, Callable[[SourceRequest, Credentials, Clock], Source]]] = {
+    "projectx": ProjectX,
+    "binance": _binance,
+    "binance-usdm": _binance,
+    "binance-coinm": _binance,
+    "mt5": _mt5,
+}
 """By venue: makes its source."""
+
+WITHOUT_KEYS: Final = frozenset(SOURCES) - {"projectx"}
+"""Venues that ask for no user name and no key."""
 
 
 class Parsed(NamedTuple):
-    """A line's parser, and which instrument each of its contracts is."""
+    """A line's parser, which instrument each of its contracts is, and where its bad records go."""
 
     parser: LiveParser
     instruments: Sequence[tuple[str, int]]  # (contract id, instrument_id)
+    quarantine: Quarantine
 
 
-def parser_for(source: SourceSettings, table: InstrumentTable, quarantine: Quarantine, notes: dict[str, int]) -> Parsed:
-    """Return the parser of a line.
+Lines = Sequence[SourceSettings]
+
+
+def _projectx_parsers(lines: Lines, table: InstrumentTable, notes: dict[str, int]) -> list[Parsed]:
+    from tapebook.venues.projectx.contracts import Contract
+    from tapebook.venues.projectx.parse import Parser
+
+    out = []
+    for line in lines:
+        try:
+            contracts = [msgspec.convert(described, Contract, strict=False) for described in line.contracts]
+        except msgspec.ValidationError as error:
+            raise ConfigurationError("a contract's description is none", found=str(error), where=line.name) from None
+        quarantine = _quarantine()
+        parser = Parser(contracts, table, quarantine=quarantine, notes=notes)
+        instruments = [(contract.id, parser.add(contract)) for contract in contracts]
+        out.append(Parsed(parser, instruments, quarantine))
+    return out
+
+
+def _binance_parsers(lines: Lines, table: InstrumentTable, notes: dict[str, int]) -> list[Parsed]:
+    """One parser for all lines: trades of one line and the book of another are of the same instruments."""
+    from tapebook.capture.source_binance import Beside, has_depth
+    from tapebook.venues.binance.parse import Parser
+    from tapebook.venues.binance.subscribe import MARKETS
+
+    quarantine = _quarantine()
+    parser = Parser(lines[0].contracts, table, venue=MARKETS[lines[0].venue].venue, quarantine=quarantine, notes=notes)
+    instruments = list(parser.instrument_ids.items())
+    keeper = next((line for line in lines if has_depth(line.line)), lines[0])
+    return [
+        Parsed(parser if line is keeper or has_depth(line.line) else Beside(parser), instruments, quarantine)
+        for line in lines
+    ]
+
+
+def _mt5_parsers(lines: Lines, table: InstrumentTable, notes: dict[str, int]) -> list[Parsed]:
+    from tapebook.venues.mt5.parse import Parser
+
+    out = []
+    for line in lines:
+        quarantine = _quarantine()
+        zone = str(next((c["zone"] for c in line.contracts if "zone" in c), "America/Sao_Paulo"))
+        parser = Parser(line.contracts, table, zone=zone, quarantine=quarantine, notes=notes)
+        out.append(Parsed(parser, list(parser.instrument_ids.items()), quarantine))
+    return out
+
+
+PARSERS: Final[dict[str, Callable[[Lines, InstrumentTable, dict[str, int]], list[Parsed]]]] = {
+    "projectx": _projectx_parsers,
+    "binance": _binance_parsers,
+    "binance-usdm": _binance_parsers,
+    "binance-coinm": _binance_parsers,
+    "mt5": _mt5_parsers,
+}
+"""By venue: makes the parsers of a session's lines."""
+
+
+def parsers_for(sources: Lines, table: InstrumentTable, notes: dict[str, int]) -> list[Parsed]:
+    """Return the parser of each line; lines of one session of a venue may share theirs.
 
     Raises
     ------
     ConfigurationError
         If the program does not know the venue, or a description is none.
     """
-    if source.venue != "projectx":
-        raise ConfigurationError("no such venue", expected=", ".join(SOURCES), found=repr(source.venue))
-    from tapebook.venues.projectx.contracts import Contract
-    from tapebook.venues.projectx.parse import Parser
+    out: list[Parsed] = []
+    sessions: list[list[SourceSettings]] = []
+    for source in sources:
+        if source.venue not in PARSERS:
+            raise ConfigurationError("no such venue", expected=", ".join(PARSERS), found=repr(source.venue))
+        before = sessions[-1] if sessions else []
+        beside = before and (before[0].venue, before[0].contracts) == (source.venue, source.contracts)
+        if beside and source.line not in [line.line for line in before]:
+            before.append(source)
+        else:
+            sessions.append([source])
+    for lines in sessions:
+        out += PARSERS[lines[0].venue](lines, table, notes)
+    return out
 
-    try:
-        contracts = [msgspec.convert(described, Contract, strict=False) for described in source.contracts]
-    except msgspec.ValidationError as error:
-        raise ConfigurationError("a contract's description is none", found=str(error), where=source.name) from None
-    parser = Parser(contracts, table, quarantine=quarantine, notes=notes)
-    return Parsed(parser, [(contract.id, parser.add(contract)) for contract in contracts])
+
+def _quarantine() -> Quarantine:
+    return Quarantine(keep=1 << 30)  # emptied after each frame

@@ -31,7 +31,9 @@ def register(app: typer.Typer) -> None:
     @app.command(epilog=_EXAMPLE)
     def capture(
         session: Annotated[str, typer.Argument(metavar="[SESSION]", help="With --recover: which session.")] = "",
-        venue: Annotated[list[str] | None, typer.Option(help="projectx. Repeat for several.")] = None,
+        venue: Annotated[
+            list[str] | None, typer.Option(help="projectx, binance, binance-usdm, binance-coinm, mt5. Repeat.")
+        ] = None,
         contract: Annotated[
             list[str] | None,
             typer.Option(metavar="ID", help="As the venue writes it; VENUE:ID where there are several. Repeat."),
@@ -57,9 +59,19 @@ def register(app: typer.Typer) -> None:
             str,
             typer.Option(
                 metavar="URL",
-                help="A ProjectX gateway elsewhere: http://127.0.0.1:PORT.",
+                help="A gateway elsewhere, of ProjectX or Binance: http://127.0.0.1:PORT.",
             ),
         ] = "",
+        terminal: Annotated[
+            str, typer.Option(metavar="HOST[:PORT]", help="mt5: the RPyC server beside the terminal.")
+        ] = "",
+        zone: Annotated[
+            str,
+            typer.Option(metavar="ZONE", help="mt5: of the broker's clock; America/Sao_Paulo unless said, or NY+7."),
+        ] = "",
+        single_trades: Annotated[
+            bool, typer.Option("--single-trades", help="Binance futures: single trades, an undocumented stream.")
+        ] = False,
         credentials: Annotated[
             Path | None, typer.Option(metavar="FILE", help="TOML with user_name and api_key, mode 0600.")
         ] = None,
@@ -101,7 +113,7 @@ def register(app: typer.Typer) -> None:
             file = load_capture_file(config)
         else:
             by_venue = _by_venue(venue or [], contract or [])
-            addresses = _addresses(gateway, os.environ)
+            more = {"terminal": terminal, "zone": zone, "single_trades": single_trades}
             file = CaptureFile(
                 venue=[
                     VenueEntry(
@@ -111,7 +123,7 @@ def register(app: typer.Typer) -> None:
                         trades=trades,
                         depth=depth,
                         credentials=credentials,
-                        addresses=addresses,
+                        addresses=_addresses(one, gateway, os.environ, **more),
                     )
                     for one, ids in by_venue.items()
                 ],
@@ -151,20 +163,40 @@ def _by_venue(venues: list[str], contracts: list[str]) -> dict[str, list[str]]:
     return out
 
 
-def _addresses(gateway: str, environment: Mapping[str, str]) -> dict[str, Any]:
-    """Return where a ProjectX gateway is: as the option says, as the environment does, or nothing (TopstepX).
+def _addresses(venue: str, gateway: str, environment: Mapping[str, str], **more: Any) -> dict[str, Any]:
+    """Return where a venue is: as options say, as the environment does, or nothing: its public addresses.
 
-    >>> _addresses("", {"TAPEBOOK_PROJECTX_REST": "https://api.e8.projectx.com"})
+    >>> _addresses("projectx", "", {"TAPEBOOK_PROJECTX_REST": "https://api.e8.projectx.com"})
     {'rest': 'https://api.e8.projectx.com'}
+    >>> _addresses("binance-usdm", "http://127.0.0.1:8010", {})
+    {'rest': 'http://127.0.0.1:8010', 'socket': 'ws://127.0.0.1:8010', 'use_proxy': False}
+    >>> _addresses("mt5", "", {}, terminal="127.0.0.1:18812", zone="NY+7")
+    {'host': '127.0.0.1', 'port': 18812, 'zone': 'NY+7'}
     """
-    if not gateway:
-        names = {name: f"TAPEBOOK_PROJECTX_{name.upper()}" for name in ("rest", "market_hub", "user_hub")}
-        said = {name: environment[variable] for name, variable in names.items() if environment.get(variable)}
-        here = any(f"//{host}" in said.get("rest", "") for host in ("127.0.0.1", "localhost", "[::1]"))
-        return {**said, "use_proxy": False} if here else said
-    root = gateway.rstrip("/")
-    hubs = {f"{hub}_hub": f"{root}/hubs/{hub}" for hub in ("market", "user")}
-    return {"rest": root, "use_proxy": False, **hubs}
+    if venue == "mt5":
+        return _terminal(more.get("terminal", ""), more.get("zone", ""))
+    binance = venue.startswith("binance")
+    single: dict[str, Any] = {"single_trades": True} if binance and more.get("single_trades") else {}
+    if gateway:
+        root = gateway.rstrip("/")
+        if binance:
+            return {"rest": root, "socket": "ws" + root.removeprefix("http"), "use_proxy": False, **single}
+        hubs = {f"{hub}_hub": f"{root}/hubs/{hub}" for hub in ("market", "user")}
+        return {"rest": root, "use_proxy": False, **hubs}
+    prefix = f"TAPEBOOK_{venue.upper().replace('-', '_')}_"
+    names = ("rest", "socket") if binance else ("rest", "market_hub", "user_hub")
+    said = {name: environment[prefix + name.upper()] for name in names if environment.get(prefix + name.upper())}
+    here = any(f"//{host}" in said.get("rest", "") for host in ("127.0.0.1", "localhost", "[::1]"))
+    return {**said, **({"use_proxy": False} if here else {}), **single}
+
+
+def _terminal(address: str, zone: str) -> dict[str, Any]:
+    """Return where a terminal is, and the zone of its clock."""
+    host, _, port = address.rpartition(":") if address.rpartition(":")[2].isdecimal() else (address, "", "")
+    found: dict[str, Any] = {"host": host} if host else {}
+    if port:
+        found["port"] = int(port)
+    return {**found, "zone": zone} if zone else found
 
 
 def _no_password(url: str) -> None:
@@ -209,11 +241,14 @@ def _credentials_for(file: CaptureFile) -> Callable[[SourceRequest], Credentials
     import os
     from getpass import getpass
 
-    from tapebook.venues.credentials import find_credentials
+    from tapebook.capture.sources import WITHOUT_KEYS
+    from tapebook.venues.credentials import Credentials, Secret, find_credentials
 
     known = {entry.name: entry.secret() for entry in file.venue}
 
     def find(request: SourceRequest) -> Credentials:
+        if request.venue in WITHOUT_KEYS:
+            return Credentials(Secret(""), Secret(""))
         return known.get(request.venue) or find_credentials(
             f"TAPEBOOK_{request.venue.upper()}",
             environment=os.environ,

@@ -1,4 +1,7 @@
-"""``tapebook gateway``: any tape over ProjectX's protocol, for clients of ProjectX that want to be tried."""
+"""``tapebook gateway``: any tape over ProjectX's protocol, and recordings of Binance over Binance's.
+
+For clients of these venues that want to be tried.
+"""
 
 from __future__ import annotations
 
@@ -85,12 +88,42 @@ def register(app: typer.Typer) -> None:
         seed: Seed = 0,
         as_json: Json = False,
     ) -> None:
-        """Serve a recording or a simulated market over ProjectX's REST and SignalR protocols, on this machine.
+        """Serve a recording or a simulated market over a venue's own protocols, on this machine.
 
         Keys come from TAPEBOOK_PROJECTX_USER and TAPEBOOK_PROJECTX_API_KEY; without them a key is made and shown.
         The token of admin calls (faults, statistics) comes from TAPEBOOK_GATEWAY_TOKEN, or is made and shown.
+        A raw recording with --venue binance, binance-usdm or binance-coinm is served as that market serves it: streams
+        and snapshots, without keys. Of the options speed, port, host, clients, end (close, silent, exit), seed and
+        fault (lose, drop, shutdown) mean something there.
         With --json the first line of stdout says where the gateway is, and the last one what happened.
         """
+        from tapebook.cli.gateway_binance import VENUES, serve_binance
+
+        if (venue := options.get("venue", "")) in VENUES:
+            given = {
+                "--contract": contract,
+                "--start": start != "subscribe",
+                "--shift": shift,
+                "--prepare": prepare,
+                "--depth": depth,
+                "--prints": prints,
+                "--tick": tick,
+                **{f"--{name}": value for name, value in options.items() if value and name != "venue"},
+            }
+            _refuse(given, venue)
+            serve_binance(
+                source,
+                venue,
+                speed=speed,
+                host=host,
+                port=port,
+                clients=clients,
+                end=end,
+                faults=fault or (),
+                seed=seed,
+                as_json=as_json,
+            )
+            return
         from tapebook.gateway.clock import parse_speed
         from tapebook.gateway.encode import Shape
         from tapebook.gateway.faults import parse_fault
@@ -129,6 +162,13 @@ def register(app: typer.Typer) -> None:
             ),
         )
         serve(source, options, form, settings, as_json=as_json)
+
+
+def _refuse(given: dict[str, Any], venue: str) -> None:
+    from tapebook.market.errors import ConfigurationError
+
+    if senseless := [name for name, value in given.items() if value]:
+        raise ConfigurationError("an option that means nothing here", found=", ".join(senseless), where=venue)
 
 
 def serve(name: str, options: dict[str, Any], form: Form, settings: GatewaySettings, *, as_json: bool) -> None:

@@ -1,8 +1,10 @@
 """A server that plays a raw recording of Binance as the venue would: streams over WebSocket, snapshots over REST.
 
 Messages go out as they were recorded, byte for byte, to whoever subscribed their streams (``/stream?streams=…``,
-``/ws/<stream>``, and SUBSCRIBE on a connection), behind any prefix that a market has (``/public``, ``/market``). The
-recording's own snapshot is the answer of the first request for one: the stream stands still at its place until that
+``/ws/<stream>``, and SUBSCRIBE on a connection), behind any prefix that a market has (``/public``, ``/market``).
+Whoever asks for depth at another speed than the recorder did gets the recorded one.
+
+The recording's own snapshot is the answer of the first request for one: the stream stands still at its place until that
 request came, so that a client meets the same messages in the same order as the recorder did. Later requests get the
 book of that moment, kept from snapshot and diffs, as the venue would.
 """
@@ -10,10 +12,12 @@ book of that moment, kept from snapshot and diffs, as the venue would.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -25,7 +29,9 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from tapebook.gateway.binance_faults import BinanceFaults
 from tapebook.market.errors import ConfigurationError
+from tapebook.market.instruments import Instrument
 from tapebook.market.quarantine import Quarantine
 from tapebook.market.tape import Progress
 from tapebook.readers.binance_recording import whole_lines
@@ -34,8 +40,11 @@ from tapebook.venues.binance import wire
 
 __all__ = ["BinanceReplay", "Line", "read_lines"]
 
-_STREAM: Final = re.compile(rb'\{"stream":"([^"]+)"')
+_STREAM: Final = re.compile(rb'\{\s*"stream"\s*:\s*"([^"]+)"')
 _DEPTH_PATHS: Final = ("/api/v3/depth", "/fapi/v1/depth", "/dapi/v1/depth")
+_INFO_PATHS: Final = ("/api/v3/exchangeInfo", "/fapi/v1/exchangeInfo", "/dapi/v1/exchangeInfo")
+_DEPTH: Final = re.compile(r"([^@]+@depth)(?:@\d+ms)?")
+_UNKNOWN: Final = b'{"code":-1121,"msg":"Invalid symbol."}'
 _TIME_PATHS: Final = ("/api/v3/time", "/fapi/v1/time", "/dapi/v1/time")
 _S: Final = 1_000_000_000
 _PIECE: Final = 256  # messages between two looks at the other tasks, at full speed
@@ -129,6 +138,12 @@ class BinanceReplay:
         1 as fast as it was recorded, 10 ten times so, 0 as fast as the slowest client takes it.
     hold_snapshots
         Stand still at a recorded snapshot until a client asked for it.
+    clients
+        Connections that must have subscribed before it begins.
+    instruments
+        What ``exchangeInfo`` tells; it is not there without them.
+    faults
+        What is to go wrong.
 
     Attributes
     ----------
@@ -138,11 +153,22 @@ class BinanceReplay:
         Says of a message whether to leave it out: a gap, for tests of those who must notice it.
     """
 
-    def __init__(self, lines: Callable[[], Iterator[Line]], *, speed: float = 1.0, hold_snapshots: bool = True) -> None:
+    def __init__(
+        self,
+        lines: Callable[[], Iterator[Line]],
+        *,
+        speed: float = 1.0,
+        hold_snapshots: bool = True,
+        clients: int = 1,
+        instruments: Sequence[Instrument] = (),
+        faults: BinanceFaults | None = None,
+    ) -> None:
         if speed < 0:
             raise ConfigurationError("no such speed", expected="0 (as fast as possible) or more", found=str(speed))
         self._lines, self._speed, self._hold = lines, speed, hold_snapshots
         self.counts: Counter[str] = Counter()
+        self.faults = faults or BinanceFaults()
+        self._wanted, self._instruments = clients, {one.symbol: one for one in instruments}
         self.skip: Callable[[Line], bool] = lambda _: False
         self.position_ns = 0
         self.ended = asyncio.Event()
@@ -176,7 +202,17 @@ class BinanceReplay:
     async def announce_shutdown(self) -> None:
         """Tell all clients that the venue is going to end their connections, as it does before a restart."""
         for client in tuple(self._clients):
-            await client.send(f'{{"e":"serverShutdown","E":{self.position_ns // 10**6}}}')
+            with contextlib.suppress(ConnectionClosed):
+                await client.send(f'{{"e":"serverShutdown","E":{self.position_ns // 10**6}}}')
+
+    async def close(self) -> None:
+        """End all connections in good order; whoever comes back hears nothing more."""
+        await asyncio.gather(*(client.close(1001, "the recording has ended") for client in tuple(self._clients)))
+
+    @property
+    def n_clients(self) -> int:
+        """Connections with a subscription."""
+        return sum(bool(streams) for streams in self._clients.values())
 
     async def play(self) -> None:
         """Send the recording, from its first line to its last."""
@@ -184,6 +220,11 @@ class BinanceReplay:
         loop = asyncio.get_running_loop()
         begun, first_ns, n = loop.time(), None, 0
         for line in self._lines():
+            for fault in self.faults.due(line.ts_recv_ns):
+                if fault == "drop":
+                    self.drop()
+                else:
+                    await self.announce_shutdown()
             if first_ns is None:
                 first_ns = line.ts_recv_ns
             if self._speed:
@@ -198,15 +239,16 @@ class BinanceReplay:
                 await self._snapshot(line.body)
                 continue
             self._follow(line)
-            if self.skip(line):
+            if self.skip(line) or self.faults.loses():
                 self.counts["messages left out"] += 1
                 continue
             await self._send(line)
         self.ended.set()
 
     async def _send(self, line: Line) -> None:
+        key = _key(line.stream)
         for client, streams in tuple(self._clients.items()):
-            if line.stream in streams:
+            if key in streams:
                 try:
                     await client.send(line.body, text=True)
                     self.counts["messages sent"] += 1
@@ -239,17 +281,23 @@ class BinanceReplay:
         streams = set(parse_qs(address.query).get("streams", [""])[0].split("/")) - {""}
         if "/ws/" in address.path:
             streams.add(address.path.rpartition("/")[2])
-        self._clients[client] = streams
+        self._clients[client] = keys = {_key(stream) for stream in streams}
         self.counts["connections"] += 1
-        if streams:
-            self._subscribed.set()
+        self._begin_if_all_are_there()
         try:
             async for text in client:
                 await self._control(client, streams, text)
+                keys.clear()
+                keys.update(map(_key, streams))
+                self._begin_if_all_are_there()
         except ConnectionClosed:
             pass
         finally:
             self._clients.pop(client, None)
+
+    def _begin_if_all_are_there(self) -> None:
+        if self.n_clients >= self._wanted:
+            self._subscribed.set()
 
     async def _control(self, client: ServerConnection, streams: set[str], text: str | bytes) -> None:
         try:
@@ -261,7 +309,6 @@ class BinanceReplay:
         result = None
         if method == "SUBSCRIBE":
             streams.update(params)
-            self._subscribed.set()
         elif method == "UNSUBSCRIBE":
             streams.difference_update(params)
         elif method == "LIST_SUBSCRIPTIONS":
@@ -272,11 +319,19 @@ class BinanceReplay:
         address = urlsplit(request.path)
         if address.path in _TIME_PATHS:
             return _answer(msgspec.json.encode({"serverTime": self.position_ns // 10**6}))
+        if address.path in _INFO_PATHS and self._instruments:
+            return self._info(parse_qs(address.query).get("symbol", [""])[0])
         if address.path in _DEPTH_PATHS:
             return await self._depth(parse_qs(address.query))
         if not address.path.rstrip("/").endswith("/stream") and "/ws" not in address.path:
             return client.respond(HTTPStatus.NOT_FOUND, "no such path\n")
         return None
+
+    def _info(self, symbol: str) -> Response:
+        if symbol and symbol not in self._instruments:
+            return _answer(_UNKNOWN, HTTPStatus.BAD_REQUEST)
+        told = [self._instruments[symbol]] if symbol else self._instruments.values()
+        return _answer(msgspec.json.encode({"symbols": [_described(one) for one in told]}))
 
     async def _depth(self, query: dict[str, list[str]]) -> Response:
         symbol = query.get("symbol", [""])[0].upper()
@@ -295,8 +350,27 @@ class BinanceReplay:
             return _answer(self._recorded)
         book = self._books.get(symbol)
         if book is None or book.last_id < 0:
-            return _answer(b'{"code":-1121,"msg":"Invalid symbol."}', HTTPStatus.BAD_REQUEST)
+            return _answer(_UNKNOWN, HTTPStatus.BAD_REQUEST)
         return _answer(book.answer(int(limit)))
+
+
+@lru_cache(4096)
+def _key(stream: str) -> str:
+    """Return what stands for a stream: depth of every speed is one.
+
+    >>> _key("btcusdt@depth@100ms"), _key("btcusdt@depth20@100ms")
+    ('btcusdt@depth', 'btcusdt@depth20@100ms')
+    """
+    depth = _DEPTH.fullmatch(stream)
+    return depth[1] if depth else stream
+
+
+def _described(one: Instrument) -> dict[str, object]:
+    filters = [
+        {"filterType": "PRICE_FILTER", "tickSize": f"{one.tick:f}"},
+        {"filterType": "LOT_SIZE", "stepSize": f"{one.lot:f}"},
+    ]
+    return {"symbol": one.symbol, "status": "TRADING", "filters": filters}
 
 
 def _answer(body: bytes, status: HTTPStatus = HTTPStatus.OK) -> Response:

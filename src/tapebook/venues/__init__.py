@@ -1,7 +1,7 @@
 """Live venues: their words, protocols and sockets, one folder each.
 
-A venue joins by a folder that defines ``VENUE`` (:class:`~tapebook.venues.venue.Venue`), a line in ``VENUES``, and
-golden pairs of frames and events beside the tests; ``tests/contracts/test_venues.py`` then runs on it.
+A venue joins by a folder that defines it (:class:`~tapebook.venues.venue.Venue`), a line in ``VENUES``, and golden
+pairs of frames and events beside the tests (``golden_NAME.py``); ``tests/contracts/test_venues.py`` then runs on it.
 """
 
 from __future__ import annotations
@@ -15,26 +15,32 @@ from tapebook.venues.venue import FrameParser, Frames, Venue, advance_all, advan
 
 __all__ = ["FrameParser", "Frames", "Venue", "advance_all", "advance_counted", "venue", "venues"]
 
-VENUES: Final[tuple[str, ...]] = ("projectx", "redis")
-"""Folders of this one."""
+VENUES: Final[dict[str, str]] = {
+    "projectx": "projectx:VENUE",
+    "binance": "binance:SPOT",
+    "binance-usdm": "binance:USDM",
+    "binance-coinm": "binance:COINM",
+    "mt5": "mt5:VENUE",
+    "redis": "redis:VENUE",
+}
+"""By name: folder of this one, and what the venue is called there; imported when it is asked for."""
 
 
-@cache
 def venues() -> tuple[Venue, ...]:
     """Return all venues.
 
     >>> [v.title for v in venues()][0]
     'ProjectX Gateway (TopstepX)'
     """
-    found: list[Venue] = [import_module(f"tapebook.venues.{name}").VENUE for name in VENUES]
-    return tuple(found)
+    return tuple(venue(name) for name in VENUES)
 
 
+@cache
 def venue(name: str) -> Venue:
     """Return a venue by its name.
 
-    >>> venue("projectx").name
-    'projectx'
+    >>> venue("binance-usdm").title
+    'Binance USD-M futures'
 
     Raises
     ------
@@ -43,4 +49,6 @@ def venue(name: str) -> Venue:
     """
     if name not in VENUES:
         raise ConfigurationError("no such venue", expected=", ".join(VENUES), found=repr(name))
-    return next(v for v in venues() if v.name == name)
+    folder, _, attribute = VENUES[name].partition(":")
+    found: Venue = getattr(import_module(f"tapebook.venues.{folder}"), attribute)
+    return found

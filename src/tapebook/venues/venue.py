@@ -74,7 +74,7 @@ class Venue:
     Attributes
     ----------
     name
-        Its folder, and what ``--venue`` takes.
+        What ``--venue`` takes.
     title
         For people.
     parser

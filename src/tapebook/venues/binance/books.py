@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tapebook.market.events import EVENT, MISSING, Events, Flag, Kind, empty_events
 from tapebook.market.instruments import Instrument
@@ -18,16 +20,31 @@ _STATES = tuple(BookState)
 
 
 class Books:
-    """Decides which events of a batch stand, instrument by instrument."""
+    """Decides which events of a batch stand, instrument by instrument.
 
-    def __init__(self, rule: Rule, notes: dict[str, int]) -> None:
+    Parameters
+    ----------
+    rule
+        The market's.
+    notes
+        Counts of what was noticed.
+    instruments
+        Where given, what becomes of the books is noted as it happens; else by :meth:`finish`.
+    """
+
+    def __init__(self, rule: Rule, notes: dict[str, int], instruments: Mapping[int, Instrument] | None = None) -> None:
         self._rule = rule
         self._notes = notes
+        self._instruments = instruments
         self._syncs: dict[int, DepthSync[Events]] = {}
+        self._told: dict[int, Counter[str]] = {}
 
     def lose(self, reason: str) -> list[int]:
         """Forget all books; return the instruments of those that were live."""
-        return [who for who, sync in self._syncs.items() if sync.lose(reason).lost]
+        lost = [who for who, sync in self._syncs.items() if sync.lose(reason).lost]
+        for who in self._syncs:
+            self._tell(who)
+        return lost
 
     def save(self) -> State:
         """Return a copy of the memory: of each book its state, and what waits for a snapshot."""
@@ -51,7 +68,7 @@ class Books:
 
     def restore(self, state: State) -> None:
         """Take up a memory that :meth:`save` returned."""
-        self._syncs = {}
+        self._syncs, self._told = {}, {}
         events: Events = state["waiting_events"].copy().view(EVENT)
         parts = state["waiting"].tolist()
         at = 0
@@ -67,6 +84,10 @@ class Books:
 
     def advance(self, batch: Batch) -> Events:
         """Return the events of a batch that are to be believed, in order."""
+        return self.advance_sized(batch)[0]
+
+    def advance_sized(self, batch: Batch) -> tuple[Events, NDArray[np.int64]]:
+        """Return the events of a batch that are to be believed, in order, and how many of them each message brought."""
         events, start, owners, roles = (
             batch.events,
             batch.start.tolist(),
@@ -77,6 +98,7 @@ class Books:
         changes: list[tuple[int, int, bool]] = []  # message, instrument, live from there on
         pieces: list[Events] = []
         done = 0  # events before this one are dealt with
+        sizes = np.diff(batch.start)
         for m, ids in batch.ids.items():
             who = owners[m]
             sync = self._syncs.get(who)
@@ -88,13 +110,16 @@ class Books:
                 step = sync.snapshot(ids.last, own.copy())
             elif self._rule is Rule.FUTURES and ids.before is None:
                 step = sync.lose("diff without pu")
+                self._notes["diffs without pu"] = self._notes.get("diffs without pu", 0) + 1
             else:
                 step = sync.diff(ids.first, ids.last, ids.before, own if was_live else own.copy())
             if was_live and step.diffs:
                 continue  # the usual case: it follows, and stands where it is
+            self._tell(who)
             if start[m] > done:
                 pieces.append(events[done : start[m]])
             done = start[m + 1]
+            before = len(pieces)
             if step.lost:
                 pieces.append(_forgotten(batch, m))
                 self._notes["resync"] = self._notes.get("resync", 0) + 1
@@ -102,14 +127,15 @@ class Books:
                 for part in (step.snapshot, *step.diffs):
                     part["ts_recv_ns"] = batch.ts_recv_ns[m]
                     pieces.append(part)
+            sizes[m] = sum(piece.size for piece in pieces[before:])
             if (sync.state is BookState.LIVE) != was_live:
                 changes.append((m, who, not was_live))
         self._mark_quotes(batch, was, changes)
         if not pieces and not done:
-            return events
+            return events, sizes
         # As plain bytes: numpy compares the fields of structured arrays anew for each piece (26 µs).
         joined: Events = np.concatenate([piece.view(np.uint8) for piece in (*pieces, events[done:])]).view(EVENT)
-        return joined
+        return joined, sizes
 
     def _mark_quotes(self, batch: Batch, was: dict[int, bool], changes: list[tuple[int, int, bool]]) -> None:
         """Set Flag.INFO on the quotes of instruments whose depth book is live."""
@@ -122,6 +148,17 @@ class Books:
             if live.any():
                 live &= quote & (batch.events["instrument_id"] == who)
                 batch.events["flags"][live] |= np.uint16(Flag.INFO)
+
+    def _tell(self, who: int) -> None:
+        """Note what newly became of a book."""
+        if self._instruments is None:
+            return
+        sync = self._syncs[who]
+        now = sync.transitions + sync.ignored
+        for what, n in (now - self._told.get(who, Counter())).items():
+            text = f"book {self._instruments[who].symbol}: {what}"
+            self._notes[text] = self._notes.get(text, 0) + n
+        self._told[who] = now
 
     def finish(self, instruments: Mapping[int, Instrument]) -> None:
         """Write down how the books fared."""

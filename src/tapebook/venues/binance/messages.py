@@ -22,7 +22,7 @@ number that is none is quarantined as a whole before anything acts on it: for th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final, NamedTuple
@@ -39,6 +39,7 @@ from tapebook.market.instruments import InstrumentTable
 from tapebook.market.operators import State
 from tapebook.market.quarantine import Quarantine
 from tapebook.venues.binance import wire
+from tapebook.venues.binance.ids import SeenIds
 from tapebook.venues.decimals import fixed_point, plausible
 
 __all__ = ["DEPTH", "SNAPSHOT", "TICKER", "TRADE", "Batch", "Messages", "epoch_ns"]
@@ -50,6 +51,10 @@ _KIND: Final = np.array([0, Kind.LEVEL, Kind.QUOTE, Kind.TRADE, Kind.TRADE, Kind
 _CHANNEL: Final = np.array([0, DEPTH, TICKER, TRADE, AGG_TRADE, DEPTH], np.uint16)
 _DEPTH_STREAM = frozenset({"depth", "depth@100ms", "depth@250ms", "depth@500ms", "depth@0ms", "depth@1000ms"})
 _UNREAD_MAX = 64  # different streams that are told by name
+_ROLES_MAX = 4096  # streams whose role is kept
+
+_Rejected = tuple[int, str, str, str]
+"""Which message of a batch, reason, expected, found."""
 
 
 class Ids(NamedTuple):
@@ -71,6 +76,8 @@ class Batch:
     ts_recv_ns: NDArray[np.int64]
     ts_event_ns: NDArray[np.int64]
     ids: dict[int, Ids]  # of depth messages and snapshots, by message
+    number: NDArray[np.int64]  # which of the bodies each message was
+    rejected: list[int]  # which of them went to the quarantine, in its order
 
 
 def epoch_ns(stamps: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -96,6 +103,8 @@ class Messages:
         Symbols of which single trades are known to follow, so that their aggregate trades are passed over at once.
     only
         Symbols that are subscribed, so that messages of others are bad; empty where any may come.
+    grids
+        Tick and lot in 1e-9 of symbols, for what the catalogue does not know.
     once
         Pass over trades and tickers whose ids were seen: two connections that stand beside each other while one takes
         the other's place tell everything twice.
@@ -112,6 +121,7 @@ class Messages:
         symbol: str = "",
         single_trades: frozenset[str] = frozenset(),
         only: Sequence[str] = (),
+        grids: Mapping[str, tuple[int, int]] | None = None,
         once: bool = False,
     ) -> None:
         self._venue = venue
@@ -122,12 +132,12 @@ class Messages:
         self._symbol = symbol
         self._single = set(single_trades)
         self._only = frozenset(only)
-        self._once = once
+        self._grids = grids or {}
         self._role: dict[str, int] = {}
         self._known: dict[tuple[str, str], int] = {}
         self._lot = np.ones(1, np.int64)
         self._depth_ids: set[int] = set()
-        self._last_id: dict[tuple[int, int], int] = {}  # by instrument and channel: the highest seen
+        self._seen = SeenIds(self._note, once=once)
         self._unread: set[str] = set()
         for name in only:
             self._instrument("", name, MISSING)
@@ -162,6 +172,7 @@ class Messages:
         # Of each message: number, role, instrument, received, time, sequence, how many clears, bids, asks, detail.
         meta: list[int] = []
         ids: list[Ids | None] = []
+        rejected: list[_Rejected] = []
         roles, known = self._role, self._known
         for i, (body, recv) in enumerate(zip(bodies, stamps, strict=True)):
             try:
@@ -205,7 +216,7 @@ class Messages:
                     ids.append(None)
                 elif role == SNAPSHOT:
                     s = wire.snapshot(data)
-                    who = self._whose(s.symbol or stream.partition("@")[0].upper(), recv)
+                    who = self._whose(stream, s.symbol, recv)
                     texts += ("0", "0")  # stands for the CLEAR in front of the levels
                     texts.extend(chain.from_iterable(s.bids))
                     texts.extend(chain.from_iterable(s.asks))
@@ -214,21 +225,28 @@ class Messages:
                 else:
                     self._pass_over(message)
             except (msgspec.MsgspecError, ValueError) as error:
-                self._reject(raw[i], where(i), "bad message", "Binance's JSON", str(error))
-        return self._build(np.array(meta, np.int64).reshape(-1, 10), ids, texts, raw, where)
+                rejected.append((i, "bad message", "Binance's JSON", str(error)))
+        batch = self._build(np.array(meta, np.int64).reshape(-1, 10), ids, texts, rejected)
+        for i, reason, expected, found in sorted(rejected, key=lambda one: one[0]):
+            self._reject(raw[i], where(i), reason, expected, found)
+            batch.rejected.append(i)
+        return batch
+
+    def instrument_id(self, symbol: str) -> int:
+        """Return which instrument a subscribed symbol is."""
+        return self._known["", symbol]
 
     def save(self) -> State:
         """Return a copy of the memory; instruments are the table's."""
-        ids = [(who, role, last) for (who, role), last in self._last_id.items()]
         return {
-            "last_id": np.array(ids, np.int64).reshape(-1, 3),
+            "last_id": self._seen.save(),
             "with_depth": np.array(sorted(self._depth_ids), np.int64),
             "single": np.array(sorted(self._known["", symbol] for symbol in self._single), np.int64),
         }
 
     def restore(self, state: State) -> None:
         """Take up a memory that :meth:`save` returned."""
-        self._last_id = {(who, role): last for who, role, last in state["last_id"].tolist()}
+        self._seen.restore(state["last_id"])
         self._depth_ids = set(state["with_depth"].tolist())
         self._single = {self._table[who].symbol for who in state["single"].tolist()}
 
@@ -237,8 +255,7 @@ class Messages:
         meta: NDArray[np.int64],
         ids: list[Ids | None],
         texts: list[str],
-        raw: Sequence[bytes],
-        where: Callable[[int], str],
+        rejected: list[_Rejected],
     ) -> Batch:
         number, role, who, recv, time, sequence, n_clear, n_bid, n_ask, detail = meta.T
         n = n_clear + n_bid + n_ask
@@ -255,13 +272,15 @@ class Messages:
             r = int(np.flatnonzero(bad & (message == m))[0])
             wanted = f"a price, and a quantity in lots of {int(lot[r])}e-9"
             found = " ".join(texts[2 * r : 2 * r + 2])
-            self._reject(raw[number[m]], where(int(number[m])), "bad number", wanted, found)
+            rejected.append((int(number[m]), "bad number", wanted, found))
         late = ~bad_message & (~plausible(recv) | ((time != 0) & ~plausible(time_ns)))
         for m in np.flatnonzero(late).tolist():
             found = f"received {int(recv[m])} ns, sent {int(time[m])}"
-            self._reject(raw[number[m]], where(int(number[m])), "bad time", "times between 2009 and 2100", found)
+            rejected.append((int(number[m]), "bad time", "times between 2009 and 2100", found))
         bad_message |= late
-        gap = self._follow_ids(role, who, sequence, bad_message)
+        numbered = (role == TRADE) | (role == AGG_TRADE), role == TICKER
+        gap, repeated = self._seen.advance(who * 8 + role, sequence, *(which & ~bad_message for which in numbered))
+        bad_message |= repeated
 
         start = np.concatenate([np.zeros(1, np.int64), np.cumsum(n)])
         place = np.arange(message.size) - start[:-1][message]  # within the message
@@ -294,41 +313,11 @@ class Messages:
             keep = ~bad_message
             events = events[keep[message]]
             role, who, n, recv, time_ns = role[keep], who[keep], n[keep], recv[keep], time_ns[keep]
+            number = number[keep]
             start = np.concatenate([np.zeros(1, np.int64), np.cumsum(n)])
             kept_ids = [x for x, good in zip(ids, keep.tolist(), strict=True) if good]
-        return Batch(
-            events,
-            start,
-            role.astype(np.int8),
-            who.astype(np.uint32),
-            recv,
-            time_ns,
-            {m: x for m, x in enumerate(kept_ids) if x is not None},
-        )
-
-    def _follow_ids(
-        self, role: NDArray[np.int64], who: NDArray[np.int64], sequence: NDArray[np.int64], bad: NDArray[np.bool_]
-    ) -> NDArray[np.bool_]:
-        """Say which messages are trades with ids missing before them; with ``once`` mark what was seen as ``bad``."""
-        gap = np.zeros(role.size, np.bool_)
-        numbered = np.flatnonzero(~bad & ((role == TRADE) | (role == AGG_TRADE) | ((role == TICKER) & self._once)))
-        keys = who[numbered] * 8 + role[numbered]
-        for key in np.unique(keys).tolist():
-            mine = numbered[keys == key]
-            seen = sequence[mine]
-            before = self._last_id.get(divmod(key, 8), int(seen[0]) - 1)
-            highest = np.maximum.accumulate(np.concatenate([np.array([before]), seen]))
-            step = seen - highest[:-1]
-            self._last_id[divmod(key, 8)] = int(highest[-1])
-            if self._once:
-                bad[mine[step < 1]] = True
-            if key % 8 == TICKER:
-                self._note("tickers told twice", int((step < 1).sum()))
-                continue
-            gap[mine[step > 1]] = True
-            self._note("trades missing by their ids", int((step[step > 1] - 1).sum()))
-            self._note("trade ids that repeat or run backwards", int((step < 1).sum()))
-        return gap
+        ids_of = {m: x for m, x in enumerate(kept_ids) if x is not None}
+        return Batch(events, start, role.astype(np.int8), who.astype(np.uint32), recv, time_ns, ids_of, number, [])
 
     def _role_of(self, message: wire.Envelope) -> int:
         """Say what a message is; the answer for a named stream is kept."""
@@ -346,7 +335,8 @@ class Messages:
         role = {"bookTicker": TICKER, "trade": TRADE, "aggTrade": AGG_TRADE, "snapshot": SNAPSHOT}.get(what, UNREAD)
         if what in _DEPTH_STREAM:
             role = DEPTH
-        self._role[stream] = role
+        if len(self._role) < _ROLES_MAX:
+            self._role[stream] = role
         return role
 
     def _pass_over(self, message: wire.Envelope) -> None:
@@ -364,7 +354,8 @@ class Messages:
             raise ValueError("the message names no symbol")
         if self._only and symbol not in self._only:
             raise ValueError(f"{symbol!r} is not subscribed")
-        instrument = instrument_for(symbol, self._venue, on_ns=recv_ns)
+        tick_e9, lot_e9 = self._grids.get(symbol, (0, 0))
+        instrument = instrument_for(symbol, self._venue, tick_e9=tick_e9, lot_e9=lot_e9 or None, on_ns=recv_ns)
         who = self._table.add(instrument)
         if who >= self._lot.size:
             self._lot = np.concatenate([self._lot, np.ones(who + 1 - self._lot.size, np.int64)])
@@ -372,8 +363,12 @@ class Messages:
         self._known[stream, symbol] = who
         return who
 
-    def _whose(self, symbol: str, recv_ns: int) -> int:
+    def _whose(self, stream: str, symbol: str, recv_ns: int) -> int:
         """Return the id of a snapshot's instrument."""
+        named = stream.partition("@")[0].upper()
+        if symbol and named and symbol != named:
+            raise ValueError(f"the stream {stream} brought {symbol!r}")
+        symbol = symbol or named
         if symbol:
             return self._known.get(("", symbol)) or self._instrument("", symbol, recv_ns)
         if len(self._depth_ids) == 1:

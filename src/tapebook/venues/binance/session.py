@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Final, TypeAlias
 
 import httpx
@@ -23,10 +23,13 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from tapebook.market.clock import Clock
 from tapebook.market.errors import VenueError, VenueProtocolError, VenueThrottled, VenueUnreachable
+from tapebook.venues.binance import symbols
 from tapebook.venues.binance.settings import Settings
 from tapebook.venues.binance.subscribe import Channel, Connection, SnapshotWatch, connections, snapshot_frame
+from tapebook.venues.binance.sync import Rule
 from tapebook.venues.frames import Received, Told, What
 from tapebook.venues.limits import Window
+from tapebook.venues.mailbox import Mailbox
 from tapebook.venues.policies import Chance, Failures
 
 __all__ = ["Session"]
@@ -44,7 +47,7 @@ class _Line:
     """The connections to one address: one that stands, and for a while the one that takes its place."""
 
     def __init__(self, connection: Connection, session: Session, put: Put) -> None:
-        self.name, self._url = connection.name, connection.url
+        self.name, self._url, self._with_depth = connection.name, connection.url, connection.with_depth
         self._session, self._settings, self._put = session, session.settings, put
         self._connection = 0
         self._last_ns = 0  # when the last frame came
@@ -99,7 +102,7 @@ class _Line:
 
     async def _begin(self, what: What) -> None:
         self._connection += 1
-        if what is What.CONNECTED:
+        if what is What.CONNECTED and self._with_depth:
             self._session.watch.lost()
         await self._tell(what, since_ns=self._last_ns)
 
@@ -110,10 +113,12 @@ class _Line:
             while True:
                 self._leave.clear()
                 leaving = asyncio.create_task(self._leave.wait())
-                await asyncio.wait(
-                    (reading, leaving), timeout=self._settings.life_s, return_when=asyncio.FIRST_COMPLETED
-                )
-                leaving.cancel()
+                try:
+                    await asyncio.wait(
+                        (reading, leaving), timeout=self._settings.life_s, return_when=asyncio.FIRST_COMPLETED
+                    )
+                finally:
+                    leaving.cancel()
                 if reading.done():
                     return await reading
                 try:
@@ -163,6 +168,14 @@ class Session:
         What to hear; without channels depth, quotes and the market's documented trades.
     timer, sleep
         A clock of ns that does not jump, and what waits.
+
+    Attributes
+    ----------
+    connections
+        The lines: each opens, and is lost, by itself. Where one with depth is opened anew every book begins anew, and
+        whoever decodes the frames has to do the same (:meth:`~tapebook.venues.binance.parse.Parser.reset`); what comes
+        of the line ``"snapshot"`` belongs to them. A connection that joined takes the place of one that stands:
+        nothing was missed.
     """
 
     def __init__(
@@ -180,30 +193,64 @@ class Session:
         self.settings, self.clock, self.chance = settings, clock, chance
         self.timer, self.sleep = timer, sleep
         channels = tuple(channels) or (Channel.DEPTH, Channel.QUOTES, market.trades)
-        self._connections = connections(market, contracts, channels, settings.sockets)
-        deep = [s for c in self._connections if c.with_depth for s in c.symbols]
-        self.watch = SnapshotWatch(market.rule, deep, again_s=settings.again_s)
+        self.connections = connections(market, contracts, channels, settings.sockets)
+        deep = [s for c in self.connections if c.with_depth for s in c.symbols]
+        self._contracts = tuple(dict.fromkeys(symbol.upper() for symbol in contracts))
+        self.watch = SnapshotWatch(market.rule, deep, again_s=settings.again_s, refresh_s=settings.refresh_s)
         self._window = Window(settings.snapshots_per_minute, 60, share=1)
         self._http = httpx.AsyncClient(
             base_url=settings.rest_base, timeout=settings.request_s, trust_env=settings.use_proxy
         )
 
-    async def frames(self) -> AsyncIterator[Received | Told]:
+    async def frames(self) -> AsyncGenerator[Received | Told, None]:
         """Yield what comes, for ever; close the iterator (``contextlib.aclosing``) to hang up."""
-        queue: asyncio.Queue[Received | Told | BaseException] = asyncio.Queue(self.settings.queue_frames)
-        lines = [_Line(connection, self, queue.put) for connection in self._connections]
-        tasks = [asyncio.create_task(_guarded(line.run(), queue)) for line in lines]
-        tasks.append(asyncio.create_task(_guarded(self._fetch(queue.put), queue)))
+        async with contextlib.aclosing(self.batches()) as batches:
+            async for batch in batches:
+                for item in batch:
+                    yield item
+
+    async def batches(self) -> AsyncGenerator[list[Received | Told], None]:
+        """Yield what comes as :meth:`frames` does, all at once that came since the last time."""
+        box: Mailbox[Received | Told | BaseException] = Mailbox(self.settings.queue_frames)
+        lines = [_Line(connection, self, box.put) for connection in self.connections]
+        tasks = [asyncio.create_task(_guarded(line.run(), box)) for line in lines]
+        tasks.append(asyncio.create_task(_guarded(self._fetch(box.put), box)))
         try:
             while True:
-                item = await queue.get()
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
+                batch: list[Received | Told] = []
+                for item in await box.take():
+                    if isinstance(item, BaseException):
+                        if batch:
+                            yield batch
+                        raise item
+                    batch.append(item)
+                yield batch
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def describe(self) -> list[symbols.Described]:
+        """Return what the venue says of the symbols.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no such symbol.
+        VenueError
+            If the venue does not say.
+        """
+        market = self.settings.market
+        found: list[symbols.Described] = []
+        if market.rule is Rule.SPOT:
+            for symbol in self._contracts:
+                answer = await self._ask(market.info_path, {"symbol": symbol})
+                if answer.status_code == 400 and symbols.is_unknown(answer.content):
+                    raise symbols.no_such_symbol(symbol, market)
+                found += symbols.read(_content(answer, market.info_path))
+        else:  # all or none
+            found = symbols.read(await self._get(market.info_path, {}))
+        return symbols.chosen(found, self._contracts, market)
 
     async def aclose(self) -> None:
         """Close the REST connections."""
@@ -245,16 +292,23 @@ class Session:
         await put(Received(ts, "snapshot", n, frame))
 
     async def _get(self, path: str, values: dict[str, str | int]) -> bytes:
+        return _content(await self._ask(path, values), path)
+
+    async def _ask(self, path: str, values: dict[str, str | int]) -> httpx.Response:
         try:
             answer = await self._http.get(path, params=values)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise VenueUnreachable("no answer", found=f"{type(error).__name__} {error}"[:300], where=path) from None
         if answer.status_code in _THROTTLED:
             raise VenueThrottled("too many requests", found=f"HTTP {answer.status_code}", where=path)
-        if answer.status_code != 200:
-            found = f"HTTP {answer.status_code} {answer.text[:200]}"
-            raise VenueProtocolError("the request is not answered", expected="HTTP 200", found=found, where=path)
-        return answer.content
+        return answer
+
+
+def _content(answer: httpx.Response, path: str) -> bytes:
+    if answer.status_code != 200:
+        found = f"HTTP {answer.status_code} {answer.text[:200]}"
+        raise VenueProtocolError("the request is not answered", expected="HTTP 200", found=found, where=path)
+    return answer.content
 
 
 async def _end(task: asyncio.Task[None], socket: ClientConnection) -> None:
@@ -264,8 +318,8 @@ async def _end(task: asyncio.Task[None], socket: ClientConnection) -> None:
         await task
 
 
-async def _guarded(work: Awaitable[None], queue: asyncio.Queue[Received | Told | BaseException]) -> None:
+async def _guarded(work: Awaitable[None], box: Mailbox[Received | Told | BaseException]) -> None:
     try:
         await work
     except Exception as error:  # noqa: BLE001 - whoever reads the frames gets it, whatever it is
-        await queue.put(error)
+        await box.put(error)

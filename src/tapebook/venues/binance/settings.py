@@ -32,6 +32,8 @@ class Settings:
         A connection that answers no ping for so long is given up.
     again_s
         A snapshot that came too early is asked for again after this.
+    refresh_s
+        A snapshot of a live book is asked for so often.
     snapshots_per_minute
         Well below the venue's limit on spot: 24 deep snapshots a minute and address.
     queue_frames
@@ -52,6 +54,7 @@ class Settings:
     beside_s: float = 5.0
     silence_s: float = 20.0
     again_s: float = 2.0
+    refresh_s: float = 1800.0
     snapshots_per_minute: int = 20
     queue_frames: int = 10_000
     request_s: float = 15.0

@@ -51,6 +51,7 @@ class Market(NamedTuple):
     snapshot_path: str
     snapshot_levels: int
     time_path: str
+    info_path: str
     depth_stream: str
     rule: Rule
     examples: tuple[str, str]
@@ -77,6 +78,7 @@ MARKETS: Final[Mapping[str, Market]] = {
             "/api/v3/depth",
             5000,
             "/api/v3/time",
+            "/api/v3/exchangeInfo",
             "depth@100ms",
             Rule.SPOT,
             ("BTCUSDT", "ETHUSDT"),
@@ -95,6 +97,7 @@ MARKETS: Final[Mapping[str, Market]] = {
             "/fapi/v1/depth",
             1000,
             "/fapi/v1/time",
+            "/fapi/v1/exchangeInfo",
             "depth@100ms",
             Rule.FUTURES,
             ("BTCUSDT", "ETHUSDT"),
@@ -108,6 +111,7 @@ MARKETS: Final[Mapping[str, Market]] = {
             "/dapi/v1/depth",
             1000,
             "/dapi/v1/time",
+            "/dapi/v1/exchangeInfo",
             "depth@100ms",
             Rule.FUTURES,
             ("BTCUSD_PERP", "ETHUSD_PERP"),
@@ -185,6 +189,9 @@ class SnapshotWatch:
         Whose depth is subscribed.
     again_s
         How long to wait before a snapshot that came too early, or not at all, is asked for again.
+    refresh_s
+        A snapshot is asked for so often even of a book that is thought to be live: if whoever decodes the frames lost
+        it over something that is not seen here, this mends it.
 
     Examples
     --------
@@ -197,8 +204,8 @@ class SnapshotWatch:
     []
     """
 
-    def __init__(self, rule: Rule, symbols: Iterable[str], *, again_s: float = 2.0) -> None:
-        self._again_ns = round(again_s * _S)
+    def __init__(self, rule: Rule, symbols: Iterable[str], *, again_s: float = 2.0, refresh_s: float = 1800.0) -> None:
+        self._again_ns, self._refresh_ns = round(again_s * _S), round(refresh_s * _S)
         self._syncs: dict[str, DepthSync[None]] = {symbol.upper(): DepthSync(rule) for symbol in symbols}
         self._asked: dict[str, int] = {}
 
@@ -233,7 +240,8 @@ class SnapshotWatch:
         out = []
         for symbol, sync in self._syncs.items():
             waiting = sync.state in (BookState.BUFFERING, BookState.STALE) and sync.waiting > 0
-            if waiting and now_ns - self._asked.get(symbol, now_ns - self._again_ns) >= self._again_ns:
+            since_ns = now_ns - self._asked[symbol] if symbol in self._asked else self._again_ns
+            if (waiting and since_ns >= self._again_ns) or since_ns >= self._refresh_ns:
                 self._asked[symbol] = now_ns
                 out.append(symbol)
         return out

@@ -28,7 +28,8 @@ needed. *Buffering* and *stale*, a snapshot older than the buffer reaches back i
 is passed on unless the book is live, and what comes before its turn waits: a diff with its payload, whatever the caller
 made of it.
 
-Diffs that repeat what is known (``u`` not beyond the last one) are passed over in every state. At most
+Diffs that repeat what is known (``u`` not beyond the last one) are passed over in every state, unless they lie so far
+behind (:data:`REPEATED_MAX`) that the venue must have begun to number anew: that is a gap. At most
 :data:`BUFFERED_MAX` diffs wait; then the oldest are dropped, which a later snapshot notices if it needed them.
 """
 
@@ -40,7 +41,10 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-__all__ = ["BUFFERED_MAX", "BookState", "DepthSync", "Diff", "Memory", "Rule", "Step"]
+__all__ = ["BUFFERED_MAX", "REPEATED_MAX", "BookState", "DepthSync", "Diff", "Memory", "Rule", "Step"]
+
+REPEATED_MAX: Final = 10**9
+"""How far an update id may lie behind the last one and be a repeat; further, the venue numbers anew: a gap."""
 
 BUFFERED_MAX: Final = 10_000
 """Diffs that wait for a snapshot: a quarter of an hour of 100 ms diffs, two minutes of the busiest stream."""
@@ -148,7 +152,7 @@ class DepthSync(Generic[T]):
     def diff(self, first: int, last: int, before: int | None, payload: T) -> Step[T]:
         """Take a diff: ``U``, ``u``, ``pu`` (None on spot) and what to apply."""
         diff = Diff(first, last, before, payload)
-        if self._last >= 0 and last <= self._last:
+        if self._last >= 0 and self._last - REPEATED_MAX <= last <= self._last:
             self.ignored["diff that repeats what is known"] += 1
             return Step()
         follows = self._last < 0 or self._follows(diff)

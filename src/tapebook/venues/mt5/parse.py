@@ -29,7 +29,7 @@ from tapebook.kernels import mt5 as kernel
 from tapebook.kernels.text import OK
 from tapebook.market.catalog import instrument_for
 from tapebook.market.errors import ConfigurationError
-from tapebook.market.events import EVENT, MISSING, Events, Flag, Kind, empty_events
+from tapebook.market.events import COUNT_MISSING, EVENT, MISSING, Events, Flag, Kind, empty_events
 from tapebook.market.instruments import InstrumentTable
 from tapebook.market.operators import State
 from tapebook.market.quarantine import Quarantine
@@ -119,14 +119,23 @@ class Parser:
                 grid = math.gcd(instrument.tick_e9, 1_000_000_000) if instrument.tick_e9 else 10  # a double has no more
             else:
                 grid = 10 ** (9 - int(digits))
-                instrument = instrument_for(name, venue, tick_e9=grid, lot_e9=lot)
+                tick = round(float(named.get("trade_tick_size") or 0) * 1e9)
+                instrument = instrument_for(name, venue, tick_e9=tick or grid, lot_e9=lot)
             self._symbols[name] = _Symbol(instruments.add(instrument), grid, instrument.lot_e9)
         if not self._symbols:
             raise ConfigurationError("no symbols", expected="one at least, such as WINQ26", found="none")
 
+    @property
+    def instrument_ids(self) -> dict[str, int]:
+        """Return which instrument each symbol is."""
+        return {name: symbol.who for name, symbol in self._symbols.items()}
+
     def advance(self, payload: bytes, ts_recv_ns: int) -> Events:
         """Take in one frame and return its events."""
         where = f"received {ts_recv_ns} ns"
+        if not payload:
+            self._note("empty frames")
+            return empty_events(0)
         try:
             frame = wire.read_frame(payload)
         except (msgspec.MsgspecError, ValueError) as error:
@@ -169,11 +178,11 @@ class Parser:
     def save(self) -> State:
         """Return a copy of the whole memory (``notes`` and the quarantine are their owner's)."""
         symbols = list(self._symbols.values())
-        views = [symbol.views.save() for symbol in symbols]
+        views = [(i, symbol.views.save()) for i, symbol in enumerate(symbols)]
         return {
             "ticks": np.array([symbol.ticks for symbol in symbols]),
             "has_book": np.array([symbol.has_book for symbol in symbols]),
-            **{name: np.array([view[name] for view in views]) for name in views[0]},
+            **{f"{name} {i}": array for i, view in views for name, array in view.items()},
         }
 
     def restore(self, state: State) -> None:
@@ -181,7 +190,7 @@ class Parser:
         for i, symbol in enumerate(self._symbols.values()):
             symbol.ticks = state["ticks"][i].copy()
             symbol.has_book = bool(state["has_book"][i])
-            symbol.views.restore({name: state[name][i] for name in symbol.views.save()})
+            symbol.views.restore({name: state[f"{name} {i}"] for name in symbol.views.save()})
 
     def _ticks(self, symbol: _Symbol, data: bytes, where: str, payload: bytes) -> Events:
         try:
@@ -189,6 +198,8 @@ class Parser:
         except ValueError as error:
             self._reject("ticks that are no whole rows", f"{wire.TICK.itemsize} bytes each", str(error), where, payload)
             return empty_events(0)
+        if not rows.size:
+            self._note("frames without ticks")
         wall = rows["time_msc"]
         bounded = np.where((wall > 0) & (wall < 1 << 43), wall, 0) * 1_000_000
         ts = local_to_utc(bounded, self._zone)
@@ -247,9 +258,12 @@ class Parser:
         symbol.has_book = True
         events["ts_event_ns"] = MISSING
         events["instrument_id"] = symbol.who
+        events["count"] = COUNT_MISSING  # also of a level that is gone: nobody tells orders here
         events["channel"] = _BOOK_CHANNEL
         if events.size:
             events["flags"][-1] |= np.uint16(Flag.LAST)
+        else:
+            self._note("books that change nothing")
         return events
 
     def _reject(self, reason: str, expected: str, found: str, where: str, raw: bytes) -> None:

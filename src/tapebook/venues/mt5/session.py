@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
@@ -93,7 +93,7 @@ class Session:
         finally:
             await self._call(terminal.close)
 
-    async def frames(self) -> AsyncIterator[Received | Told]:
+    async def frames(self) -> AsyncGenerator[Received | Told, None]:
         """Yield what comes, for ever; close the iterator (``contextlib.aclosing``) to let go of the terminal."""
         n, first_ns = 0, self.timer()
         while True:
@@ -105,7 +105,8 @@ class Session:
                 opened_ns = self.timer()
                 self._connection += 1
                 self._books.clear()
-                yield self._told(What.CONNECTED, f"build {terminal.build}, {terminal.company}")
+                text = f"build {terminal.build}, {terminal.company}"
+                yield self._told(What.CONNECTED, text, since_ns=self._last_ns)
                 for symbol in sorted(set(self.contracts) - books if self._book else ()):
                     yield self._told(What.REFUSED, "the broker shows no book", contract=symbol, channel="depth")
                 async for item in self._ask(terminal, books):

@@ -33,8 +33,6 @@ class Settings:
         Patience with one question.
     wait, stop
         How long after a lost terminal to try again, and when to give up: never.
-    queue_frames
-        Frames that wait for whoever takes them; when it is full nothing is asked.
     """
 
     host: str = ""
@@ -48,4 +46,3 @@ class Settings:
     answer_s: float = 30.0
     wait: Wait = field(default_factory=lambda: jittered(delays(1, 2, 5, then=15)))
     stop: Stop = NEVER
-    queue_frames: int = 10_000

@@ -112,6 +112,7 @@ class Parser:
         self._by_id: dict[str, Memory] = {}
         self._splitter = Splitter()
         self._out = bytearray()
+        self._n_bad = 0
         for contract in contracts:
             self.add(contract)
 
@@ -138,11 +139,21 @@ class Parser:
 
     def advance_counted(self, frames: Frames) -> tuple[Events, list[int]]:
         """Do the same, and return besides how many events each message completed."""
-        ends = [0]
-        for payload, ts_recv_ns in frames:
-            self._frame(payload, ts_recv_ns)
-            ends.append(len(self._out) // EVENT.itemsize)
-        return self._take(), [after - before for before, after in pairwise(ends)]
+        return self.advance_run(frames)[:2]
+
+    def advance_run(self, frames: Frames) -> tuple[Events, list[int], list[int]]:
+        """Do the same, and return besides which message each of the new bad records came with."""
+        out, frame, ends = self._out, self._frame, [0]
+        bad: list[int] = []
+        n_bad = self._n_bad
+        for place, (payload, ts_recv_ns) in enumerate(frames):
+            frame(payload, ts_recv_ns)
+            ends.append(len(out))
+            if self._n_bad != n_bad:
+                bad += [place] * (self._n_bad - n_bad)
+                n_bad = self._n_bad
+        size = EVENT.itemsize
+        return self._take(), [(after - before) // size for before, after in pairwise(ends)], bad
 
     def reset(self, ts_recv_ns: int, contract: str | None = None) -> Events:
         """Return a CLEAR with GAP for what was subscribed anew: all contracts after a reconnect, or one.
@@ -360,4 +371,5 @@ class Parser:
         """Quarantine a record; ``whose`` are the contracts that may have lost something by it."""
         for memory in whose:
             memory.broken = 1
+        self._n_bad += 1
         self.quarantine.add(reason, expected=expected, found=found, where=f"received {ts_recv_ns} ns", raw=raw)
