@@ -197,11 +197,51 @@ def _mlfinpy_bars(s: Sample) -> Seconds:
     }
 
 
+# -- Capture: ``frames`` (bytes), ``sizes`` of each, ----------------------------------------------------------------
+
+
+def _project_x_py(s: Sample) -> Seconds:
+    """Its own path from a frame to its order book: pysignalr's decoder, its event handlers, its frames of polars."""
+    import_module("project_x_py")
+    asyncio = import_module("asyncio")
+    import_module("logging").disable(1000)
+    client_of = import_module("project_x_py.realtime.core").ProjectXRealtimeClient
+    book_of = import_module("project_x_py.orderbook").OrderBook
+    bus_of = import_module("project_x_py.event_bus").EventBus
+    decode = import_module("pysignalr.protocol.json").JSONProtocol().decode
+    data, frames, at = s["frames"].tobytes(), [], 0
+    for size in s["sizes"].tolist():
+        frames.append(data[at : at + size])
+        at += size
+        if len(frames) * 16 >= _PART:
+            break
+    kinds = {"GatewayQuote": "quote_update", "GatewayTrade": "market_trade", "GatewayDepth": "market_depth"}
+    told = {"records": 0, "updates": 0}
+
+    async def play() -> None:
+        client = client_of("token", "1")
+        book = book_of("MNQ", bus_of())
+        await book.realtime_handler.initialize(client)
+        for frame in frames:
+            for message in decode(frame):
+                await client._forward_event_async(kinds[message.target], message.arguments)  # noqa: SLF001 - what its socket calls
+                told["records"] += 1
+        told["updates"] = book.level2_update_count
+
+    start = time.process_time()
+    asyncio.run(play())
+    seconds = time.process_time() - start
+    if not told["updates"]:
+        raise RuntimeError("its book took nothing in")
+    return {"record": seconds / told["records"]}
+
+
 JOBS: dict[str, dict[str, Callable[[Sample], Seconds]]] = {
     "hawkes": {"hawkeslib": _hawkeslib, "HawkesPyLib": _hawkespylib, "tick": _tick},
     "fracdiff": {"fracdiff": _fracdiff, "mlfinpy": _mlfinpy_fracdiff},
     "technical": {"TA-Lib": _talib, "polars": _polars_technical, "talipp": _talipp, "river": _river},
     "bars": {"polars": _polars_bars, "mlfinpy": _mlfinpy_bars},
+    "capture": {"project_x_py": _project_x_py},
 }
 
 

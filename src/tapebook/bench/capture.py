@@ -4,7 +4,10 @@ A message is one record of the hub: a quote, a trade, a change of the book, in t
 Each comes in a frame of its own (``single``), or four or sixteen in one, as a hub sends them when it is behind. Every
 message goes all the way: socket, journal, decoding, a row in SQLite, and is counted at the end in both places. The
 time runs from the first frame's sending to the commit of the last; it is taken by the wall and, because a shared
-machine's wall tells of its neighbours, as processor time of both processes.
+machine's wall tells of its neighbours, as processor time of both processes. Beside it: what project-x-py takes for the
+same records in the same run, from the frame to its order book (no journal, no database), where it is installed.
+
+``python -m tapebook.bench.capture MESSAGES PER_FRAME PER_S`` measures one run for as long as one likes.
 """
 
 from __future__ import annotations
@@ -22,7 +25,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from tapebook.bench._capture_sender import CONTRACT
+import numpy as np
+
+from tapebook.bench._capture_sender import CONTRACT, records
+from tapebook.bench._figures import Peers, ask, figure
 from tapebook.capture.plan import CaptureSettings, Outcome
 from tapebook.capture.receive import Limits
 from tapebook.capture.session import Capture
@@ -67,28 +73,38 @@ def run(data: Path | None) -> list[dict[str, Any]]:
             ("committed", whole, found.committed_s),
             ("cpu", f"{whole}, by processor time of both processes", found.cpu_s),
         ):
-            figures.append(_figure(f"capture_{name}_{part}", f"{what}, {name}", n / seconds, "messages/s", n))
+            figures.append(
+                figure(f"capture_{name}_{part}", what=f"{what}, {name}", ours=n / seconds, unit="messages/s", n=n)
+            )
         told = found.memory_mb[len(found.memory_mb) // 4 :] or [0.0]
         title = "the most memory of both processes over the least, after the first quarter"
-        figures.append(_figure(f"capture_{name}_memory", f"{title}, {name}", max(told) / max(min(told), 1), "x", n))
+        grown = max(told) / max(min(told), 1)
+        figures.append(figure(f"capture_{name}_memory", what=f"{title}, {name}", ours=grown, unit="x", n=n))
+    ours = found.cpu_s / found.messages
+    peers = {name: seconds["record"] for name, seconds in _peers(_WAYS["by_16"]).items()}
+    for name, peer in peers.items():
+        title = "frame to order book (ours: socket to journal and database), by processor time, by_16"
+        figures.append(
+            figure(f"capture_{name}", what=title, ours=1 / ours, unit="messages/s", n=n, peer=1 / peer, peer_name=name)
+        )
     calm = measure(_CALM_MESSAGES, per_s=_CALM_PER_S)
     title = "socket to journal at 5,000 messages/s"
     for share, us in (("p50", calm.p50_us), ("p99", calm.p99_us)):
-        figures.append(_figure(f"capture_latency_{share}", f"{title}, {share}", us, "µs", calm.messages))
+        figures.append(
+            figure(f"capture_latency_{share}", what=f"{title}, {share}", ours=us, unit="µs", n=calm.messages)
+        )
     return figures
 
 
-def _figure(name: str, what: str, ours: float, unit: str, n: int) -> dict[str, Any]:
-    return {
-        "name": name,
-        "what": what,
-        "ours": ours,
-        "unit": unit,
-        "n_events": n,
-        "peer": None,
-        "peer_name": None,
-        "ratio": None,
-    }
+def _peers(per_frame: int) -> Peers:
+    """Return what peers take for the same records, in the same frames."""
+    made, _ = records(100_000)
+    frames = [b"".join(made[i : i + per_frame]) for i in range(0, len(made), per_frame)]
+    return ask(
+        "capture",
+        frames=np.frombuffer(b"".join(frames), np.uint8),
+        sizes=np.array([len(one) for one in frames], np.int64),
+    )
 
 
 def measure(messages: int, *, per_frame: int = 1, per_s: float = 0.0, core: int | None = 0) -> Measured:
@@ -190,3 +206,18 @@ def _on(core: int | None) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def _main(arguments: list[str]) -> None:
+    """Measure one run and print it: messages, how many in a frame, how many a second (0: as many as are taken)."""
+    messages, per_frame, per_s = int(arguments[0]), int(arguments[1]), float(arguments[2])
+    found = measure(messages, per_frame=per_frame, per_s=per_s)
+    told = {name: round(value, 3) for name, value in vars(found).items() if name != "memory_mb"}
+    told["messages_per_s"] = round(messages / found.committed_s)
+    told["messages_per_cpu_s"] = round(messages / found.cpu_s)
+    told["memory_mb"] = [round(mb, 1) for mb in found.memory_mb[:: max(1, len(found.memory_mb) // 20)]]
+    sys.stdout.write(json.dumps(told) + "\n")
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])
