@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: setup demo test check near bench style types floors services tests uncompiled clean
+.PHONY: setup demo test check near bench style types floors services tests uncompiled fuzz clean
 
 setup: $(VENV)/.ready
 
@@ -49,6 +49,10 @@ tests: setup services
 uncompiled: setup
 	@NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest -q -m uncompiled
 	@$(BIN)/coverage report --include='src/tapebook/kernels/*' --skip-covered
+
+# Damaged frames against every parser of the wire, guided by coverage: minutes, not part of make test.
+fuzz: setup
+	@PYTHON=$(BIN)/python sh scripts/fuzz
 
 bench: setup
 	@$(BIN)/pip install --quiet --group peers || echo "some peers did not install: they are left out"

@@ -238,10 +238,11 @@ def test_damaged_frames_are_told_and_never_break_the_parser(venue: Venue) -> Non
 
 @pytest.mark.slow
 @pytest.mark.parametrize("venue", EACH)
-def test_a_hundred_thousand_damaged_frames_are_told_and_never_break_the_parser(venue: Venue) -> None:
-    n_events, n_bad, _ = fuzz(venue, 120_000, 2)
-    assert n_events > 3_000  # of a venue whose messages make one event each, few damaged ones make any
-    assert n_bad > 30_000
+def test_many_damaged_frames_are_told_and_never_break_the_parser(venue: Venue) -> None:
+    """Millions of them, guided by coverage, are for ``make fuzz``."""
+    n_events, n_bad, _ = fuzz(venue, 30_000, 2)
+    assert n_events > 750  # of a venue whose messages make one event each, few damaged ones make any
+    assert n_bad > 7_500
 
 
 @pytest.mark.parametrize("venue", EACH)
