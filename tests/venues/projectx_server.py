@@ -126,7 +126,7 @@ class Gateway:
 
     async def socket(self, n: int = -1, count: int = 1) -> Socket:
         """Return a connection on which the client has subscribed, waiting until there are ``count``."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             # Two conditions of a test: there is no event for both.
             while len(self.sockets) < count or not self.sockets[n].calls:  # noqa: ASYNC110 - as said above
                 await asyncio.sleep(0.005)

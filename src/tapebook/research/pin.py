@@ -68,7 +68,7 @@ def log_likelihood(
     Examples
     --------
     >>> round(log_likelihood([10], [12], alpha=0.3, delta=0.5, mu=5.0, eps_buy=10.0, eps_sell=10.0), 4)
-    30.5231
+    30.5397
     """
     b, s = np.asarray(buys, np.float64), np.asarray(sells, np.float64)
     return float(_days(b, s, alpha, delta, mu, eps_buy, eps_sell).sum())
