@@ -42,8 +42,7 @@ def make_module(folder: Path, *, speed: float) -> Any:
         return first_ms + int((time.monotonic() - begun) * 1000 * speed)
 
     def happened() -> Any:
-        here = ticks[ticks["time_msc"] <= now_ms()]
-        return here[3:] if (folder / "reloaded").exists() else here
+        return ticks[ticks["time_msc"] <= now_ms()]
 
     def gone() -> bool:
         while (folder / "hang").exists():
@@ -81,7 +80,8 @@ def make_module(folder: Path, *, speed: float) -> Any:
             return None
         rows = happened()
         seconds = rows["time_msc"] // 1000
-        return rows[(seconds >= date_from) & (seconds <= date_to)].copy()
+        found = rows[(seconds >= date_from) & (seconds <= date_to)].copy()
+        return found[1:] if (folder / "reloaded").exists() else found
 
     def market_book_add(symbol: str) -> bool:
         if symbol != SYMBOL or gone():

@@ -57,7 +57,7 @@ def find_session(name: str, home: Path = HOME) -> Path:
 
 def unfinished(home: Path = HOME) -> list[Path]:
     """Return the folders of sessions whose database may lack rows, and that nobody is capturing."""
-    return [folder for folder in session_folders(home) if not load_session(folder).complete and not _capturing(folder)]
+    return [folder for folder in session_folders(home) if not load_session(folder).complete and not capturing(folder)]
 
 
 def recover_session(folder: Path, *, database: str = "", drain_s: float = 10.0) -> Recovery:
@@ -78,7 +78,7 @@ def recover_session(folder: Path, *, database: str = "", drain_s: float = 10.0) 
         If the session is being captured, or the database does not let us in.
     """
     about = load_session(folder)
-    if _capturing(folder):
+    if capturing(folder):
         raise StoreError(
             "the session is being captured", where=str(folder), remedy="it keeps its database up to date by itself"
         )
@@ -109,7 +109,8 @@ def recover_session(folder: Path, *, database: str = "", drain_s: float = 10.0) 
     )
 
 
-def _capturing(folder: Path) -> bool:
+def capturing(folder: Path) -> bool:
+    """Whether a process writes the folder's journal now."""
     journal = folder / JOURNAL
     if not journal.is_dir():
         return False
@@ -117,4 +118,6 @@ def _capturing(folder: Path) -> bool:
         take_lock(journal).close()
     except JournalLocked:
         return True
+    except OSError:  # a backup on a medium that cannot be written: nobody writes it
+        return False
     return False

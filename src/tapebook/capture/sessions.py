@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from tapebook.capture.read import session_in
-from tapebook.capture.recover import find_session
+from tapebook.capture.recover import capturing, find_session
 from tapebook.capture.settings import (
     HOME,
     JOURNAL,
@@ -22,7 +22,7 @@ from tapebook.capture.settings import (
 )
 from tapebook.market.errors import StoreError
 from tapebook.store.database import Database, Session, open_database
-from tapebook.store.journal_files import JournalLocked, segments, take_lock
+from tapebook.store.journal_files import segments
 from tapebook.venues.credentials import masked
 
 __all__ = [
@@ -200,20 +200,6 @@ def load_pruned(folder: Path) -> Pruned | None:
         return None
     except msgspec.DecodeError as error:
         raise StoreError("a session's file cannot be read", found=str(error), where=str(folder / PRUNED)) from None
-
-
-def capturing(folder: Path) -> bool:
-    """Whether a process writes the folder's journal now."""
-    journal = folder / JOURNAL
-    if not journal.is_dir():
-        return False
-    try:
-        take_lock(journal).close()
-    except JournalLocked:
-        return True
-    except OSError:  # a backup on a medium that cannot be written: nobody writes it
-        return False
-    return False
 
 
 # ---- parts ---------------------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ __all__ = [
     "SessionFile",
     "SourceSettings",
     "load_session",
+    "refuse_password",
     "save_session",
     "session_folders",
     "without_password",
@@ -132,6 +133,24 @@ def without_password(url: str) -> str:
         return url
     user, _, host = parts.netloc.rpartition("@")
     return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}@{host}"))
+
+
+def refuse_password(url: str, where: str) -> None:
+    """Raise where a URL that stood on a command line holds a password: every list of processes shows it.
+
+    Raises
+    ------
+    ConfigurationError
+        With the URL as it may be shown.
+    """
+    shown = without_password(url)
+    if url != shown:
+        raise ConfigurationError(
+            "a password on the command line can be seen by others",
+            found=shown.replace("@", ":***@", 1),
+            where=where,
+            remedy="leave it out and set PGPASSWORD, use ~/.pgpass, or a --config of mode 0600; and change it",
+        )
 
 
 def save_session(folder: Path, session: SessionFile) -> None:

@@ -97,9 +97,9 @@ def register(app: typer.Typer) -> None:
         as_json: Json = False,
     ) -> None:
         """Record quotes, trades and depth: into a journal at once, and from there into a database."""
-        from tapebook.capture.settings import HOME
+        from tapebook.capture.settings import HOME, refuse_password
 
-        _no_password(db)
+        refuse_password(db, "--db")
         if recover or every:
             _recover(session, home or HOME, db, every=every, as_json=as_json)
             return
@@ -197,19 +197,6 @@ def _terminal(address: str, zone: str) -> dict[str, Any]:
     if port:
         found["port"] = int(port)
     return {**found, "zone": zone} if zone else found
-
-
-def _no_password(url: str) -> None:
-    from tapebook.capture.settings import without_password
-    from tapebook.market.errors import ConfigurationError
-
-    if url != without_password(url):
-        raise ConfigurationError(
-            "a password on the command line can be seen by others",
-            found=without_password(url).replace("@", ":***@", 1),
-            where="--db",
-            remedy="leave it out and set PGPASSWORD, use ~/.pgpass, or a --config of mode 0600; and change it",
-        )
 
 
 def _settings(file: CaptureFile, given: dict[str, Any], interval_s: float, sync_ms: float) -> CaptureSettings:

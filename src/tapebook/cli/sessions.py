@@ -48,9 +48,10 @@ def _list(group: typer.Typer) -> None:
         """List captured sessions, oldest first."""
         from tapebook.capture.session_report import listed
         from tapebook.capture.sessions import captured_sessions
+        from tapebook.capture.settings import refuse_password
         from tapebook.cli.sessions_show import show_list
 
-        _no_password(db)
+        refuse_password(db, "--db")
         found = [listed(session) for session in captured_sessions(home, db)]
         _tell({"sessions": found}, as_json=as_json, show=lambda: show_list(found, str(home)))
 
@@ -170,8 +171,9 @@ def _restore(group: typer.Typer) -> None:
     ) -> None:
         """Make a session of a backup; every file is compared with its checksum first."""
         from tapebook.capture.session_backup import restore_session
+        from tapebook.capture.settings import refuse_password
 
-        _no_password(db)
+        refuse_password(db, "--db")
         folder = restore_session(backup, home=home, name=name, database=db)
         _tell({"folder": str(folder)}, as_json=as_json, show=lambda: typer.echo(f"restored to {folder}"))
 
@@ -227,9 +229,10 @@ def _pruned(session: Captured, lake: Path, now_ns: int, dry_run: bool, progress:
 
 def _captured(name: str, home: Path, db: str) -> Captured:
     from tapebook.capture.sessions import captured
+    from tapebook.capture.settings import refuse_password
 
-    _no_password(db)
-    _no_password(name.rpartition("#")[0])
+    refuse_password(db, "--db")
+    refuse_password(name.rpartition("#")[0], "SESSION")
     return captured(name, home, db)
 
 
@@ -253,19 +256,6 @@ def _age_s(text: str) -> int:
     if not (number.isascii() and number.isdigit() and unit in _UNITS):
         raise typer.BadParameter("an age such as 30d or 12h", param_hint="--older-than")
     return int(number) * _UNITS[unit]
-
-
-def _no_password(url: str) -> None:
-    from tapebook.capture.settings import without_password
-    from tapebook.market.errors import ConfigurationError
-
-    if url != without_password(url):
-        raise ConfigurationError(
-            "a password on the command line can be seen by others",
-            found=without_password(url).replace("@", ":***@", 1),
-            where="--db",
-            remedy="leave it out and set PGPASSWORD or use ~/.pgpass; and change it",
-        )
 
 
 def _watched(session: Captured, *, quiet: bool, work: Callable[[Any], Any]) -> Any:

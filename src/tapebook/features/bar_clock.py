@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -162,7 +163,7 @@ class BarClock:
         self._marks, self._sums = state["marks"].copy(), state["sums"].copy()
 
 
-class BarFold:
+class BarFold(ABC):
     """A feature of the bars of a :class:`BarClock`: a row for each bar.
 
     A feature of this sort says how it takes the bars of one spell (:meth:`fold_spell`); its memory is the arrays in
@@ -185,9 +186,9 @@ class BarFold:
             self.fold_spell(bars.part(spell), {n: c[spell] for n, c in rows.items()})
         return {"ts_ns": bars.ts_ns, **rows}
 
+    @abstractmethod
     def fold_spell(self, bars: ClockBars, out: dict[str, NDArray[np.float64]]) -> None:
         """Write the columns of bars that belong together."""
-        raise NotImplementedError
 
     def save(self) -> State:
         """Return a copy of the memory."""

@@ -74,9 +74,10 @@ def _session(name: str, format: str, options: dict[str, Any]) -> Tape:  # noqa: 
     """Open a captured session."""
     from tapebook.capture.session_tape import Choice, session_tape
     from tapebook.capture.sessions import captured
-    from tapebook.capture.settings import without_password
+    from tapebook.capture.settings import refuse_password, without_password
     from tapebook.market.quarantine import Quarantine
 
+    refuse_password(name.rpartition("#")[0], "FILE")
     taken = ("symbol", "strict", "quarantine_path")
     given = [k for k, v in options.items() if v and k not in taken] + ["format"] * bool(format)
     if given:

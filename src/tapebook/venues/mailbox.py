@@ -7,9 +7,10 @@ is shared; when little comes it gets each at once. One reader; writers wait wher
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Iterable
 from typing import Generic, TypeVar
 
-__all__ = ["Mailbox"]
+__all__ = ["Mailbox", "collected"]
 
 T = TypeVar("T")
 
@@ -48,3 +49,32 @@ class Mailbox(Generic[T]):
         self._some.clear()
         self._room.set()
         return items
+
+
+async def collected(box: Mailbox[T | BaseException], works: Iterable[Awaitable[None]]) -> AsyncGenerator[list[T], None]:
+    """Do several works at once and yield what they put into the box, in batches, until the iterator is closed.
+
+    What a work raises is raised here, after what came before it. Closing the iterator cancels the works.
+    """
+
+    async def guarded(work: Awaitable[None]) -> None:
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - whoever reads the box gets it, whatever it is
+            await box.put(error)
+
+    tasks = [asyncio.create_task(guarded(work)) for work in works]
+    try:
+        while True:
+            batch: list[T] = []
+            for item in await box.take():
+                if isinstance(item, BaseException):
+                    if batch:
+                        yield batch
+                    raise item
+                batch.append(item)
+            yield batch
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -29,7 +29,7 @@ from tapebook.venues.binance.subscribe import Channel, Connection, SnapshotWatch
 from tapebook.venues.binance.sync import Rule
 from tapebook.venues.frames import Received, Told, What
 from tapebook.venues.limits import Window
-from tapebook.venues.mailbox import Mailbox
+from tapebook.venues.mailbox import Mailbox, collected
 from tapebook.venues.policies import Chance, Failures
 
 __all__ = ["Session"]
@@ -213,22 +213,10 @@ class Session:
         """Yield what comes as :meth:`frames` does, all at once that came since the last time."""
         box: Mailbox[Received | Told | BaseException] = Mailbox(self.settings.queue_frames)
         lines = [_Line(connection, self, box.put) for connection in self.connections]
-        tasks = [asyncio.create_task(_guarded(line.run(), box)) for line in lines]
-        tasks.append(asyncio.create_task(_guarded(self._fetch(box.put), box)))
-        try:
-            while True:
-                batch: list[Received | Told] = []
-                for item in await box.take():
-                    if isinstance(item, BaseException):
-                        if batch:
-                            yield batch
-                        raise item
-                    batch.append(item)
+        works = [*(line.run() for line in lines), self._fetch(box.put)]
+        async with contextlib.aclosing(collected(box, works)) as batches:
+            async for batch in batches:
                 yield batch
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def describe(self) -> list[symbols.Described]:
         """Return what the venue says of the symbols.
@@ -316,10 +304,3 @@ async def _end(task: asyncio.Task[None], socket: ClientConnection) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError, VenueError):
         await task
-
-
-async def _guarded(work: Awaitable[None], box: Mailbox[Received | Told | BaseException]) -> None:
-    try:
-        await work
-    except Exception as error:  # noqa: BLE001 - whoever reads the frames gets it, whatever it is
-        await box.put(error)

@@ -26,7 +26,7 @@ from tapebook.market.clock import Clock
 from tapebook.market.errors import ConfigurationError, VenueError, VenueUnreachable
 from tapebook.venues import signalr_hub
 from tapebook.venues.credentials import Credentials, Masking, masked
-from tapebook.venues.mailbox import Mailbox
+from tapebook.venues.mailbox import Mailbox, collected
 from tapebook.venues.policies import Chance, Failures
 from tapebook.venues.projectx import codes, rest
 from tapebook.venues.projectx.rest_session import Rest, bad_status, unreachable
@@ -283,22 +283,10 @@ class Session:
             lines.append(_Line("user", self.settings.user_hub, user_calls(self._accounts), None, self, box.put))
         if not lines:
             raise ConfigurationError("nothing to hear", expected="contracts, or accounts")
-        tasks = [asyncio.create_task(_guarded(line.run(), box)) for line in lines]
-        tasks.append(asyncio.create_task(_guarded(self._renew(box.put), box)))
-        try:
-            while True:
-                batch: list[Received | Told] = []
-                for item in await box.take():
-                    if isinstance(item, BaseException):
-                        if batch:
-                            yield batch
-                        raise item
-                    batch.append(item)
+        works = [*(line.run() for line in lines), self._renew(box.put)]
+        async with contextlib.aclosing(collected(box, works)) as batches:
+            async for batch in batches:
                 yield batch
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def aclose(self) -> None:
         """Close the REST connections."""
@@ -317,13 +305,6 @@ class Session:
             if last is not None and token is not last:
                 await put(Told(self.clock.now_ns(), "", 0, What.RENEWED))
             last = token
-
-
-async def _guarded(work: Awaitable[None], box: Mailbox[Received | Told | BaseException]) -> None:
-    try:
-        await work
-    except Exception as error:  # noqa: BLE001 - whoever reads the frames gets it, whatever it is
-        await box.put(error)
 
 
 def _hopeless(error: VenueError) -> bool:
