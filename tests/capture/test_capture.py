@@ -159,6 +159,23 @@ def test_a_name_that_captured_something_else_is_refused(tmp_path: Path) -> None:
     run(work())
 
 
+def test_a_session_that_cannot_be_gone_on_with_stays_as_it_was(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with capturing(tmp_path) as c:
+            await c.socket()
+            await c.end()
+        before = (tmp_path / "s" / "session.json").read_bytes()
+        (tmp_path / "s" / "capture.db").write_bytes(b"this is no database, whatever its name says" * 50)
+        for beside in (tmp_path / "s").glob("capture.db-*"):
+            beside.unlink()
+        with pytest.raises(StoreError):
+            async with Gateway() as gateway, capturing(tmp_path, gateway=gateway) as c:
+                await c.task
+        assert (tmp_path / "s" / "session.json").read_bytes() == before
+
+    run(work())
+
+
 def test_the_name_of_a_session_that_was_pruned_into_a_lake_is_refused(tmp_path: Path) -> None:
     async def work() -> None:
         async with capturing(tmp_path) as c:

@@ -21,7 +21,7 @@ __all__ = ["FollowerProcess"]
 _LOG: Final = logging.getLogger("tapebook.capture.follower")
 _WAITS_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _STEADY_S: Final = 30.0
-_ENDINGS_MAX: Final = 5  # how often one that dies at the end is started again
+_ENDINGS_MAX: Final = 5  # how often one that dies at the begin or at the end is started again
 _LINE_BYTES: Final = 1 << 20
 
 
@@ -102,6 +102,11 @@ class FollowerProcess:
                 self._ready.set_exception(error)
                 return
             failures = 1 if loop.time() - began > _STEADY_S else failures + 1
+            if not self._ready.done() and failures > _ENDINGS_MAX:
+                found = self.latest.error or f"it ended with {code} each of {failures} times"
+                error = StoreError("the follower does not start", found=found, remedy="capture.log says why")
+                self._ready.set_exception(error)
+                return
             wait_s = _WAITS_S[min(failures, len(_WAITS_S)) - 1]
             why = self.latest.error or f"it ended with {code}"
             _LOG.warning("the follower died (%s); again in %.1f s; the journal goes on", why, wait_s)

@@ -57,7 +57,11 @@ def find_session(name: str, home: Path = HOME) -> Path:
 
 def unfinished(home: Path = HOME) -> list[Path]:
     """Return the folders of sessions whose database may lack rows, and that nobody is capturing."""
-    return [folder for folder in session_folders(home) if not load_session(folder).complete and not capturing(folder)]
+    return [
+        folder
+        for folder in session_folders(home)
+        if (folder / JOURNAL).is_dir() and not load_session(folder).complete and not capturing(folder)
+    ]
 
 
 def recover_session(folder: Path, *, database: str = "", drain_s: float = 10.0) -> Recovery:

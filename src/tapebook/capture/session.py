@@ -88,6 +88,7 @@ class Capture:
         self._receiver: Receiver | None = None
         self._follower: FollowerProcess | None = None
         self._warnings: list[str] = []
+        self._old: SessionFile | None = None  # the session of this name that is gone on with
         self._gauges = Gauges(self.name, self.folder, settings.memory_mb, self.clock)
 
     # ---- the run ---------------------------------------------------------------------------------------------------
@@ -159,8 +160,11 @@ class Capture:
                     self._ended(about, last)
         except BaseException:
             await follower.kill()
-            if journal is None and earlier_ns is None:
-                self._forget()
+            if journal is None:  # nothing was captured: what stood there before stands again
+                if self._old is None:
+                    self._forget()
+                else:
+                    self._keep(self._old)
             raise
         statistics = self.statistics()
         _LOG.info("session %s %s (%s): %d frames", self.name, self._state, reason, statistics.frames)
@@ -220,7 +224,7 @@ class Capture:
                 remedy="choose another name",
             )
         if (self.folder / "session.json").exists():
-            old = load_session(self.folder)
+            old = self._old = load_session(self.folder)
             if old.sources != sources or old.database != about.database:
                 raise StoreError(
                     "the session of this name captured something else",

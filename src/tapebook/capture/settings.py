@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote
 
 import msgspec
 
@@ -43,6 +43,7 @@ PRUNED: Final = "pruned.json"  # of a session whose frames are in a lake
 CHECKPOINTS: Final = "checkpoints"
 _FILE: Final = "session.json"
 _VERSION: Final = 1
+_SECRET_OPTIONS: Final = ("password", "sslpassword")
 
 
 class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,14 +126,19 @@ def without_password(url: str) -> str:
 
     >>> without_password("postgresql://me:secret@host:5432/ticks"), without_password("sqlite:///a.db")
     ('postgresql://me@host:5432/ticks', 'sqlite:///a.db')
+    >>> without_password("postgresql://host/ticks?user=me&password=secret")
+    'postgresql://host/ticks?user=me'
     """
     if "://" not in url:
         return url
-    parts = urlsplit(url)
-    if "@" not in parts.netloc:
-        return url
-    user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}@{host}"))
+    scheme, _, rest = url.partition("://")
+    rest, mark, query = rest.partition("?")
+    netloc, slash, path = rest.partition("/")
+    if "@" in netloc:
+        user, _, host = netloc.rpartition("@")
+        netloc = f"{user.partition(':')[0]}@{host}"
+    kept = "&".join(part for part in query.split("&") if unquote(part.partition("=")[0]) not in _SECRET_OPTIONS)
+    return f"{scheme}://{netloc}{slash}{path}" + (mark + kept if kept else "")
 
 
 def refuse_password(url: str, where: str) -> None:

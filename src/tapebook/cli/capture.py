@@ -136,7 +136,7 @@ def register(app: typer.Typer) -> None:
                 metrics_port=metrics,
             )
         given = {"name": name, "home": home, "database": db, "duration_s": duration}
-        settings = _settings(file, {k: v for k, v in given.items() if v}, interval, sync_ms)
+        settings = _settings(file, {k: v for k, v in given.items() if v not in (None, "")}, interval, sync_ms)
         outcome = _run(settings, _credentials_for(file), as_json=as_json)
         _tell(outcome, as_json=as_json)
         if outcome.state != "ended":

@@ -136,14 +136,15 @@ class DepthFeed(TouchFeed):
 
     def restore(self, state: State) -> None:
         """Take up a memory that :meth:`save` returned."""
-        super().restore(state)
-        if state["kept"].shape != self._kept.shape or state["marks"].shape != self._marks.shape:
+        kept, marks = state.get("kept", self._kept), state.get("marks", self._marks)
+        if kept.shape != self._kept.shape or marks.shape != self._marks.shape:  # told before anything is changed
             raise OperatorError(
                 "depth feed: saved with another depth",
                 expected=f"{self.n_levels} levels",
-                found=f"{state['kept'].size // 4}",
+                found=f"{kept.size // 4}",
                 remedy="restore with the number of levels it was saved with",
             )
+        super().restore(state)
         self._kept = state["kept"].copy()
         self._marks = state["marks"].copy()
 

@@ -221,7 +221,7 @@ class FoldOperator:
 class Together:
     """Many folds over one feed: the book is built once.
 
-    ``feed`` and the last ``view`` are there for what needs more than rows (a heatmap, a sampler).
+    ``feed`` is there for what needs more than rows (a heatmap, a sampler).
     """
 
     def __init__(

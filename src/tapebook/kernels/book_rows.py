@@ -1,6 +1,6 @@
 """Views of a book: its levels best first, the touch after each event, N levels for each event or each sampled moment.
 
-Faces: :mod:`tapebook.book.snapshots`, :mod:`tapebook.book.best`, :mod:`tapebook.book.levels`. A quantity, price or
+Faces: :mod:`tapebook.book.snapshots`, :mod:`tapebook.book.best`, :mod:`tapebook.features.touch`. A quantity, price or
 count that is not there is MISSING.
 """
 

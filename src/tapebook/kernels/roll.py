@@ -7,7 +7,6 @@ prices on the grid of the tick make integers, whose sums are exact anyway; off t
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -78,12 +77,6 @@ def covariances(n_min: int, ints: NDArray[np.int64], floats: NDArray[np.float64]
     n = ring.shape[0]
     out[0] = floats[SXY] / n - floats[SX] / n * (floats[SY] / n) if ints[PAIRS] >= n else np.nan
     out[1] = floats[C] / floats[W] if ints[PAIRS] >= n_min else np.nan
-
-
-@kernel
-def spread_of(covariance: float) -> float:
-    """Return 2 sqrt(-c); NaN where the covariance is not below zero."""
-    return 2.0 * math.sqrt(-covariance) if covariance < 0.0 else np.nan
 
 
 @kernel

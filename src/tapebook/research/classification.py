@@ -49,12 +49,6 @@ class Accuracy:
         """Share of the prints that it got right; NaN without any."""
         return self.right / self.n if self.n else float("nan")
 
-    @property
-    def share_of_told(self) -> float:
-        """Share of the prints that it gave a side to that it got right; NaN without any."""
-        told = self.right + self.wrong
-        return self.right / told if told else float("nan")
-
     def to_dict(self) -> dict[str, Any]:
         """Return it JSON-able."""
         return {
