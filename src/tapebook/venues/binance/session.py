@@ -40,6 +40,7 @@ _S: Final = 1_000_000_000
 _MESSAGE_BYTES_MAX: Final = 64 << 20
 _SHUTDOWN: Final = b'"e":"serverShutdown"'
 _LOOK_S: Final = 0.05
+_AGAIN_S: Final = 1.0  # after a take-over that failed
 _THROTTLED: Final = (418, 429)
 
 
@@ -109,14 +110,13 @@ class _Line:
     async def _stand(self, socket: ClientConnection) -> None:
         """Read a connection until it ends; before its time is over, let another one take its place."""
         reading = asyncio.create_task(self._read(socket, self._connection))
+        left_s = self._settings.life_s
         try:
             while True:
                 self._leave.clear()
                 leaving = asyncio.create_task(self._leave.wait())
                 try:
-                    await asyncio.wait(
-                        (reading, leaving), timeout=self._settings.life_s, return_when=asyncio.FIRST_COMPLETED
-                    )
+                    await asyncio.wait((reading, leaving), timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     leaving.cancel()
                 if reading.done():
@@ -125,8 +125,12 @@ class _Line:
                     new = await self._open()
                 except VenueError as error:
                     await self._tell(What.FAILED, f"no connection to take over: {error}")
-                    await self._session.sleep(1.0)
+                    left_s = _AGAIN_S
                     continue
+                if reading.done():  # it ended meanwhile, and what came since is missing: no seam can be claimed
+                    new.transport.abort()
+                    return await reading
+                left_s = self._settings.life_s
                 await self._begin(What.JOINED)
                 old, old_socket = reading, socket
                 reading, socket = asyncio.create_task(self._read(new, self._connection)), new
@@ -302,5 +306,4 @@ def _content(answer: httpx.Response, path: str) -> bytes:
 async def _end(task: asyncio.Task[None], socket: ClientConnection) -> None:
     socket.transport.abort()  # a good-bye that nobody may hear is not waited for
     task.cancel()
-    with contextlib.suppress(asyncio.CancelledError, VenueError):
-        await task
+    await asyncio.gather(task, return_exceptions=True)  # not awaited itself: our own end must not be taken for its

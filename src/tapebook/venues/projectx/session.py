@@ -190,8 +190,8 @@ class _Line:
                     await self._send(socket, ping)
                 if self.watch is not None and hub.opened and not self._putting:
                     await self._wake(self.watch, now, socket, hub)
-        except TimeoutError:
-            self._why = f"nothing could be sent for {times.answer_s:g} s"
+        except VenueUnreachable as error:
+            self._why = str(error)
         finally:
             socket.transport.abort()
 
@@ -210,7 +210,11 @@ class _Line:
         await self._send(socket, hub.invoke(call.target, call.arguments, self._session.timer()))
 
     async def _send(self, socket: ClientConnection, record: bytes) -> None:
-        await asyncio.wait_for(socket.send(record.decode()), self._settings.times.answer_s)
+        answer_s = self._settings.times.answer_s
+        try:
+            await asyncio.wait_for(socket.send(record.decode()), answer_s)
+        except TimeoutError:
+            raise VenueUnreachable(f"nothing could be sent for {answer_s:g} s", where=f"{self.name} hub") from None
 
     async def _tell(self, what: What, text: str = "", **more: Any) -> None:
         now = self._session.clock.now_ns()

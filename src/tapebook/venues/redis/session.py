@@ -117,8 +117,8 @@ class Session:
                         failures = 0
                     if batch:
                         yield batch
-                        self.place.update(self._taken)
-                        await self._keep()
+                    self.place.update(self._taken)  # books that were passed over count as read too
+                    await self._keep()
                 except errors.AuthenticationError as error:
                     raise VenueDenied("Redis does not let us in", found=self._text(error), where=self._where) from None
                 except (errors.ConnectionError, errors.TimeoutError, OSError) as error:
