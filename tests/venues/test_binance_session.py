@@ -209,6 +209,25 @@ def test_another_connection_takes_over_without_a_seam(why: str) -> None:
     asyncio.run(main())
 
 
+def test_a_take_over_that_fails_is_tried_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tapebook.venues.binance.session._AGAIN_S", 0.1)
+
+    async def main() -> None:
+        replay = BinanceReplay(recording(*script(300)), speed=0.3)
+        async with playing(replay, life_s=1000.0, beside_s=0.2) as session:
+            listening = asyncio.create_task(heard(session, replay))
+            await asyncio.sleep(0.7)
+            replay.busy = 2
+            await replay.announce_shutdown()
+            items = await listening
+        assert told(items)[:4] == [What.CONNECTED, What.FAILED, What.FAILED, What.JOINED]
+        events = events_of(items, Parser(["BTCUSDT"], InstrumentTable()))
+        assert trades_of(events) == list(range(10, 300))
+        assert (events["flags"] & Flag.GAP == 0).all()
+
+    asyncio.run(main())
+
+
 def test_a_book_that_only_the_decoder_lost_is_mended_by_the_next_refresh() -> None:
     """Its numbers follow, but a price in it is none."""
     messages = script(300)

@@ -170,6 +170,7 @@ class BinanceReplay:
         self.faults = faults or BinanceFaults()
         self._wanted, self._instruments = clients, {one.symbol: one for one in instruments}
         self.skip: Callable[[Line], bool] = lambda _: False
+        self.busy = 0  # so many connections to streams are refused, for tests of those who must come again
         self.position_ns = 0
         self.ended = asyncio.Event()
         self._clients: dict[ServerConnection, set[str]] = {}
@@ -325,6 +326,9 @@ class BinanceReplay:
             return await self._depth(parse_qs(address.query))
         if not address.path.rstrip("/").endswith("/stream") and "/ws" not in address.path:
             return client.respond(HTTPStatus.NOT_FOUND, "no such path\n")
+        if self.busy:
+            self.busy -= 1
+            return client.respond(HTTPStatus.SERVICE_UNAVAILABLE, "busy\n")
         return None
 
     def _info(self, symbol: str) -> Response:
