@@ -33,6 +33,7 @@ from tapebook.store.database import open_database
 from tapebook.store.journal_format import FrameKind
 from tests.capture.endurance_children import KEY, LEVELS
 from tests.capture.witness import assert_complete, journalled
+from tests.processes import running
 
 __all__ = [
     "ALONE",
@@ -124,16 +125,11 @@ def _asked(process: subprocess.Popen[str], line: str) -> str:
 def child(role: str, asked: dict[str, Any], err: IO[bytes] | int | None = None) -> Iterator[subprocess.Popen[str]]:
     """Run one of the two programs; it is killed at the end."""
     command = [sys.executable, "-m", "tests.capture.endurance_children", role]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err, text=True, cwd=ROOT
-    ) as process:
+    with running(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err, text=True, cwd=ROOT) as process:
         assert process.stdin is not None
-        try:
-            process.stdin.write(json.dumps(asked) + "\n")
-            process.stdin.flush()
-            yield process
-        finally:
-            process.kill()
+        process.stdin.write(json.dumps(asked) + "\n")
+        process.stdin.flush()
+        yield process
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from tapebook.capture.recover import unfinished
 from tapebook.capture.settings import load_session
 from tapebook.cli.main import main
 from tests.capture.witness import assert_complete, journalled
+from tests.processes import running
 
 KEY = "a-key-that-must-not-be-seen"
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
@@ -29,16 +30,13 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def sender(n: int, rate: float) -> Iterator[str]:
     """Yield the address of a venue that sends ``n`` records."""
     command = [sys.executable, "-m", "tapebook.bench._capture_sender"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with running(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         settings = {"records": n, "rate": rate, "per_frame": 2, "distinct": 20_000, "core": None}
         process.stdin.write(json.dumps(settings) + "\n")
         process.stdin.flush()
-        try:
-            yield f"http://127.0.0.1:{json.loads(process.stdout.readline())['port']}"
-        finally:
-            process.kill()
+        yield f"http://127.0.0.1:{json.loads(process.stdout.readline())['port']}"
 
 
 def started(url: str, home: Path, *more: str) -> subprocess.Popen[str]:

@@ -14,6 +14,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from tapebook.cli.main import main
+from tests.processes import running
 
 SIM = "sim:es?duration_s=5"
 
@@ -21,12 +22,9 @@ SIM = "sim:es?duration_s=5"
 @contextmanager
 def served(*options: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     command = [sys.executable, "-m", "tapebook", "gateway", "--source", SIM, "--json", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | environment) as process:
+    with running(command, stdout=subprocess.PIPE, text=True, env=os.environ | environment) as process:
         assert process.stdout is not None
-        try:
-            yield process, json.loads(process.stdout.readline())
-        finally:
-            process.terminate()
+        yield process, json.loads(process.stdout.readline())
 
 
 def ask(url: str, body: dict[str, Any] | None = None, token: str = "") -> Any:
@@ -51,7 +49,7 @@ def test_a_gateway_says_where_it_is_serves_and_ends_with_what_happened() -> None
         assert process.stdout is not None
         last = json.loads(process.stdout.readline())["statistics"]
         assert last["requests"]["Auth/loginKey"] == 1
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 @pytest.mark.slow

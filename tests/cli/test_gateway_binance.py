@@ -14,6 +14,7 @@ import pytest
 from tapebook.capture.read import database_tape
 from tapebook.cli.main import main
 from tapebook.market.events import Kind
+from tests.processes import running
 from tests.venues.test_binance_session import recording, script
 
 
@@ -28,23 +29,21 @@ def raw(tmp_path: Path) -> Path:
 def test_a_recording_is_served_and_captured_by_the_command_line(raw: Path, tmp_path: Path) -> None:
     served = [sys.executable, "-m", "tapebook", "gateway", "--source", str(raw), "--venue", "binance", "--json"]
     served += ["--speed", "max", "--fault", "lose:n=1,at_s=0.2", "--seed", "3"]
-    with subprocess.Popen(served, stdout=subprocess.PIPE, text=True) as gateway:
+    with running(served, stdout=subprocess.PIPE, text=True) as gateway:
         assert gateway.stdout is not None
-        try:
-            about = json.loads(gateway.stdout.readline())
-            assert about["contracts"] == [{"id": "BTCUSDT"}]
-            assert about["streams"] == ["btcusdt@depth@100ms", "btcusdt@trade"]
-            with urlopen(about["rest"] + "/api/v3/exchangeInfo?symbol=BTCUSDT") as answer:
-                assert json.load(answer)["symbols"][0]["filters"][0]["tickSize"] == "0.01"
-            with pytest.raises(HTTPError):
-                urlopen(about["rest"] + "/api/v3/exchangeInfo?symbol=XYZ")
-            capture = [sys.executable, "-m", "tapebook", "capture", "--venue", "binance", "--contract", "BTCUSDT"]
-            capture += ["--gateway", about["rest"], "--home", str(tmp_path), "--name", "s", "--duration", "6"]
-            subprocess.run(capture, check=True, capture_output=True, timeout=60)
-        finally:
-            gateway.terminate()
+        about = json.loads(gateway.stdout.readline())
+        assert about["contracts"] == [{"id": "BTCUSDT"}]
+        assert about["streams"] == ["btcusdt@depth@100ms", "btcusdt@trade"]
+        with urlopen(about["rest"] + "/api/v3/exchangeInfo?symbol=BTCUSDT") as answer:
+            assert json.load(answer)["symbols"][0]["filters"][0]["tickSize"] == "0.01"
+        with pytest.raises(HTTPError):
+            urlopen(about["rest"] + "/api/v3/exchangeInfo?symbol=XYZ")
+        capture = [sys.executable, "-m", "tapebook", "capture", "--venue", "binance", "--contract", "BTCUSDT"]
+        capture += ["--gateway", about["rest"], "--home", str(tmp_path), "--name", "s", "--duration", "6"]
+        subprocess.run(capture, check=True, capture_output=True, timeout=120)
+        gateway.terminate()
         last = json.loads(gateway.stdout.readline())["statistics"]
-        assert gateway.wait(10) == 0
+        assert gateway.wait(60) == 0
     assert last["ended"]
     assert last["faults"] == {"lose": 1}
     events = database_tape(tmp_path / "s").events()

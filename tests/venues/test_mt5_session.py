@@ -32,6 +32,7 @@ from tapebook.venues.mt5.settings import Settings
 from tapebook.venues.mt5.terminal import Terminal, local_call, remote_call
 from tapebook.venues.mt5.wire import TICK
 from tapebook.venues.policies import after_failures, delays
+from tests.processes import running
 from tests.venues.mt5_server import NO_BOOK, SYMBOL
 
 ROOT = Path(__file__).parents[2]
@@ -298,14 +299,15 @@ def test_without_a_server_or_the_module_the_error_says_what_to_do(terminals: Ter
 def test_a_server_without_the_module_is_told_from_one_that_is_not_there(tmp_path: Path) -> None:
     code = (
         "from rpyc.utils.server import ThreadedServer; from rpyc.core.service import SlaveService; "
-        "s = ThreadedServer(SlaveService, hostname='127.0.0.1', port=0); print(s.port, flush=True); s.start()"
+        "s = ThreadedServer(SlaveService, hostname='127.0.0.1', port=0); s.listener.listen(); "
+        "print(s.port, flush=True); s.start()"  # it listens before it tells where
     )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
+    command = [sys.executable, "-c", code]
+    with running(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
         assert server.stdout is not None
         port = int(server.stdout.readline())
         with pytest.raises(VenueProtocolError, match="MetaTrader5"):
             remote_call("127.0.0.1", port)
-        server.kill()
 
 
 def test_ticks_that_share_a_millisecond_with_known_ones_are_taken_once() -> None:

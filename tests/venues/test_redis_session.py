@@ -25,7 +25,7 @@ from tapebook.venues.credentials import Secret
 from tapebook.venues.policies import after_failures, delays
 from tapebook.venues.redis.session import Entry, Missed, Session, follow
 from tapebook.venues.redis.settings import Settings
-from tapebook.venues.redis.wire import Block, Keys, decode
+from tapebook.venues.redis.wire import FIELD, Block, Keys, decode, encode_block
 from tests.capture.redis_server import PASSWORD, QUOTED, RedisServer, redis_server
 from tests.capture.some_frames import CONTRACT, frames_of
 from tests.capture.some_sessions import all_events, make_journal, make_session, same
@@ -105,6 +105,39 @@ def test_a_reader_follows_a_capture_while_it_runs(tmp_path: Path, server: RedisS
         whole = all_events(session_tape(captured("live", tmp_path)))
         assert found.size > expected.size
         assert same(found, whole[: found.size])
+
+
+def test_a_reader_that_gets_only_a_book_it_has_waits_for_more(tmp_path: Path, server: RedisServer) -> None:
+    """A book that is passed over must not come again and again."""
+    folder, prefix = make_session(tmp_path), server.new_prefix()
+    fan_out(folder, server, prefix)
+    n_events = all_events(session_tape(captured(str(folder)))).size
+
+    async def main() -> int:
+        session = reader(server, prefix)
+        questions = seen = 0
+        async with contextlib.aclosing(follow(session, InstrumentTable())) as events:
+            async for block in events:
+                seen, last = seen + block.size, block[-1:]
+                if seen >= n_events:
+                    break
+            ask, client = session._read, session._client
+            contract = next(iter(session.place))
+            book = encode_block(Block(contract, seen, 1, 1, last, True))
+            await client.xadd(Keys("monday", prefix).stream(contract), {FIELD: book})
+
+            async def counted() -> Any:
+                nonlocal questions
+                questions += 1
+                return await ask()
+
+            session._read = counted  # type: ignore[method-assign] # to count how often it is asked
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.6):
+                    await anext(events)
+        return questions
+
+    assert 2 < asyncio.run(main()) < 30  # one each 50 ms
 
 
 def test_what_was_trimmed_before_it_was_read_is_told(tmp_path: Path, server: RedisServer) -> None:
