@@ -11,14 +11,13 @@ from pathlib import Path
 import pytest
 
 from tapebook.capture.plan import CaptureSettings, default_name
-from tapebook.capture.read import database_tape, journal_tape
 from tapebook.capture.recover import find_session, recover_session, unfinished
 from tapebook.capture.settings import load_session
 from tapebook.capture.sources import SourceRequest
 from tapebook.market.errors import ConfigurationError, StoreError, VenueDenied
 from tapebook.market.events import Kind
 from tests.capture.live import MNQ, capturing, level, quote, request, run, trade
-from tests.capture.witness import assert_complete
+from tests.capture.witness import assert_complete, events_in
 from tests.venues.projectx_server import KEY, Gateway
 
 
@@ -41,7 +40,7 @@ def test_what_was_sent_is_in_the_database(tmp_path: Path) -> None:
     trades = events[events["kind"] == Kind.TRADE]
     assert trades["qty_lots"].tolist() == list(range(1, 501))
     assert trades["side"].tolist() == [1, -1] * 250
-    assert journal_tape(tmp_path / "s").events().tobytes() == database_tape(tmp_path / "s").events().tobytes()
+    assert events_in(tmp_path / "s", "journal").tobytes() == events_in(tmp_path / "s").tobytes()
     about = load_session(tmp_path / "s")
     assert (about.state, about.complete) == ("ended", True)
     assert unfinished(tmp_path) == []

@@ -12,7 +12,6 @@ import pytest
 
 from tapebook.book import Ladder
 from tapebook.capture.plan import CaptureSettings, Outcome
-from tapebook.capture.read import database_tape
 from tapebook.capture.session import Capture
 from tapebook.capture.settings import load_session
 from tapebook.capture.sources import SourceRequest
@@ -26,7 +25,7 @@ from tapebook.venues.binance.subscribe import MARKETS
 from tapebook.venues.credentials import Credentials, Secret
 from tapebook.venues.policies import delays
 from tests.capture.live import QUIET, run
-from tests.capture.witness import assert_complete
+from tests.capture.witness import assert_complete, events_in
 from tests.venues.test_binance_session import recording as played
 from tests.venues.test_binance_session import script
 
@@ -211,5 +210,5 @@ def test_two_lines_share_one_parser_and_a_lost_line_of_trades_harms_no_book(tmp_
 def test_a_session_goes_on_after_its_database_is_read(tmp_path: Path) -> None:
     replay = BinanceReplay(lines(), speed=0)
     _, events = captured(tmp_path, replay, "binance", "BTCUSDT")
-    assert database_tape(tmp_path / "s").events().tobytes() == events.tobytes()
+    assert events_in(tmp_path / "s").tobytes() == events.tobytes()
     assert book_of(events) == [(400 * 10**9, 10**8), (10 * 10**9, 10**8)]

@@ -11,7 +11,6 @@ import pytest
 
 from tapebook.book import Ladder
 from tapebook.capture.plan import Outcome
-from tapebook.capture.read import database_tape
 from tapebook.capture.receive import Limits
 from tapebook.capture.sources import SourceRequest
 from tapebook.gateway.faults import Fault
@@ -26,7 +25,7 @@ from tapebook.simulator import simulate
 from tapebook.venues.policies import at_least
 from tapebook.venues.signalr_hub import HubTimes
 from tests.capture.live import capturing, request, run
-from tests.capture.witness import assert_complete
+from tests.capture.witness import assert_complete, events_in
 from tests.gateway.play import alike, read_back, settings
 from tests.store.capture_servers import postgres
 
@@ -94,7 +93,7 @@ def test_a_recording_is_in_the_database_event_for_event(recording: Callable[[str
     opened = open_tape(recording("databento/es/futures_mbp-1_2024-07-01T23-58_2024-07-02T00-02.dbn.zst"))
     _, expected = captured(Source(opened, Form(stamps=Stamps.NS)), tmp_path)
     assert_complete(tmp_path / "s")
-    assert same_but_for_our_clock(database_tape(tmp_path / "s").events(), expected)
+    assert same_but_for_our_clock(events_in(tmp_path / "s"), expected)
 
 
 FAULTS = (

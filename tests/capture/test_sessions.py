@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from tapebook.capture import session_prune
-from tapebook.capture.read import journal_tape
 from tapebook.capture.recover import recover_session
 from tapebook.capture.session_backup import backup_session, check_backup, restore_session
 from tapebook.capture.session_compare import compare_sessions
@@ -23,6 +22,7 @@ from tapebook.capture.session_report import contract_row, describe_session, stat
 from tapebook.capture.session_tape import Choice, session_tape
 from tapebook.capture.session_verify import verify_captured
 from tapebook.capture.sessions import captured, captured_sessions, is_session, load_pruned
+from tapebook.capture.settings import load_session
 from tapebook.market.errors import ConfigurationError, StoreCorrupted, StoreError, TickDataError
 from tapebook.market.events import Kind
 from tapebook.market.tape import Tape
@@ -69,13 +69,27 @@ def test_sessions_of_folders_and_of_a_database_are_found(tmp_path: Path, url: st
 
 
 def test_a_journal_and_its_database_are_the_same_tape(tmp_path: Path, url: str) -> None:
-    folder = make_session(tmp_path, database=url)
+    make_session(tmp_path, database=url)
     session = captured("monday", tmp_path, url)
     journal = all_events(session_tape(session, source="journal"))
     assert journal.size > 2_000
     assert same(journal, all_events(session_tape(session, source="database")))
-    assert same(journal, all_events(journal_tape(folder)))
     assert same(journal, all_events(session_tape(captured(f"{url}#monday"))))
+
+
+def test_a_renamed_session_recovers_into_its_own_database(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    make_journal(tmp_path / "home" / "a", frames_of(1_000)).close()
+    recover_session(tmp_path / "home" / "a")
+    (tmp_path / "home" / "a").rename(tmp_path / "home" / "b")
+    (tmp_path / "home").rename(tmp_path / "elsewhere")
+    done = recover_session(tmp_path / "elsewhere" / "b")
+    assert (done.rows, done.state) == (0, "killed")
+    assert Path(done.database).parent == tmp_path / "elsewhere" / "b"
+    assert load_session(tmp_path / "elsewhere" / "b").database == done.database
+    assert not (tmp_path / "home").exists()
+    (tmp_path / "elsewhere" / "b" / "capture.db").unlink()
+    assert recover_session(tmp_path / "elsewhere" / "b").rows > 900
 
 
 @pytest.mark.parametrize("source", ["journal", "database"])

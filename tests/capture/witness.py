@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from tapebook.capture.decode import Decoder
-from tapebook.capture.read import database_tape, session_in
+from tapebook.capture.read import session_in
+from tapebook.capture.session_tape import From, session_tape
+from tapebook.capture.sessions import captured
 from tapebook.capture.settings import JOURNAL, load_session
 from tapebook.market.events import Events
 from tapebook.store.database import open_database
@@ -20,6 +22,10 @@ def journalled(folder: Path) -> list[Frame]:
         return list(reader)
 
 
+def events_in(folder: Path, source: From = "database", url: str = "") -> Events:
+    return session_tape(captured(str(folder), database=url), source=source).events()
+
+
 def assert_complete(folder: Path, url: str = "") -> Events:
     """Compare every table of the database with one uninterrupted decode of the journal; return the events."""
     about = load_session(folder)
@@ -27,7 +33,7 @@ def assert_complete(folder: Path, url: str = "") -> Events:
     decoder = Decoder(about.sources, keep_raw=about.keep_raw)
     decoder.feed(frames)
     decoded = decoder.build()
-    events = database_tape(folder, database=url).events()
+    events = events_in(folder, url=url)
     assert events.size == decoded.events.size
     assert events.tobytes() == decoded.events.tobytes()
     with open_database(url or about.database) as base:

@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 
 from tapebook.bench._capture_sender import CONTRACT
+from tapebook.capture.plan import CaptureSettings
 from tapebook.capture.recover import unfinished
 from tapebook.capture.settings import load_session
 from tapebook.cli.main import main
+from tapebook.market.errors import ConfigurationError
 from tests.capture.witness import assert_complete, journalled
 from tests.processes import running
 
@@ -171,6 +173,27 @@ def test_nothing_to_recover_is_no_error(tmp_path: Path, capsys: pytest.CaptureFi
     assert "no session needs it" in text
 
 
+def test_options_beside_a_file_count_or_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(write(tmp_path / "a.toml", "batch_rows = 7\nmetrics_port = 9\n" + GOOD))
+    for option in (["--no-depth"], ["--gateway", "http://127.0.0.1:1"], ["--zone", "NY+7"], ["--venue", "projectx"]):
+        code, text = told(["--config", path, *option], capsys)
+        assert (code, option[0].removeprefix("--no-") in text) == (2, True)
+    code, text = told(["--recover", "s", "--duration", "3"], capsys)
+    assert (code, "--duration" in text) == (2, True)
+    seen: list[CaptureSettings] = []
+
+    def caught(settings: CaptureSettings, *_: object, **__: object) -> None:
+        seen.append(settings)
+        raise ConfigurationError("enough")
+
+    monkeypatch.setattr("tapebook.cli.capture._run", caught)
+    assert told(["--config", path, "--metrics", "0", "--memory-mb", "300", "--sync-ms", "0"], capsys)[0] == 1
+    (settings,) = seen
+    assert (settings.batch_rows, settings.metrics_port, settings.memory_mb, settings.limits.sync_s) == (7, 0, 300, 0)
+
+
 def write(path: Path, text: str, mode: int = 0o600) -> Path:
     path.write_text(text)
     path.chmod(mode)
@@ -182,11 +205,10 @@ GOOD = '[[venue]]\nname = "projectx"\ncontracts = ["A"]\n'
 
 def test_a_file_says_what_to_capture(tmp_path: Path) -> None:
     from tapebook.capture.config import load_capture_file
-    from tapebook.cli.capture import _settings
 
     path = write(tmp_path / "a.toml", 'name = "mnq"\nbatch_rows = 7\n' + GOOD + "quotes = false\n", 0o644)
     file = load_capture_file(path)
-    settings = _settings(file, {"duration_s": 5.0}, 1.0, 50.0)
+    settings = file.but(duration_s=5.0).settings()
     assert (settings.name, settings.batch_rows, settings.duration_s) == ("mnq", 7, 5.0)
     assert settings.requests[0].quotes is False
     assert settings.requests[0].trades is True
@@ -200,6 +222,11 @@ def test_a_file_says_what_to_capture(tmp_path: Path) -> None:
         (GOOD + "colour = 1\n", 0o600, "colour"),
         ('name = "hush', 0o600, "cannot be read"),
         ("name = 5\n" + GOOD, 0o600, "name"),
+        (GOOD + GOOD, 0o600, "twice"),
+        (GOOD + 'api_key = "hush"\n', 0o600, "half a key"),
+        ("duration_s = 0\n" + GOOD, 0o600, "duration"),
+        ("batch_rows = 0\n" + GOOD, 0o600, "batch_rows"),
+        ("sync_ms = -1\n" + GOOD, 0o600, "sync_ms"),
     ],
 )
 def test_a_wrong_file_is_told_without_its_secrets(tmp_path: Path, text: str, mode: int, words: str) -> None:
@@ -207,7 +234,7 @@ def test_a_wrong_file_is_told_without_its_secrets(tmp_path: Path, text: str, mod
     from tapebook.market.errors import ConfigurationError
 
     with pytest.raises(ConfigurationError) as caught:
-        load_capture_file(write(tmp_path / "a.toml", text, mode))
+        load_capture_file(write(tmp_path / "a.toml", text, mode)).settings()
     assert words in str(caught.value)
     assert "hush" not in str(caught.value)
     kept: dict[str, Any] = {"file": write(tmp_path / "b.toml", GOOD + 'user_name = "u"\napi_key = "hush"\n')}

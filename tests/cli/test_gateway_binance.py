@@ -11,9 +11,9 @@ from urllib.request import urlopen
 
 import pytest
 
-from tapebook.capture.read import database_tape
 from tapebook.cli.main import main
 from tapebook.market.events import Kind
+from tests.capture.witness import events_in
 from tests.processes import running
 from tests.venues.test_binance_session import recording, script
 
@@ -46,7 +46,7 @@ def test_a_recording_is_served_and_captured_by_the_command_line(raw: Path, tmp_p
         assert gateway.wait(60) == 0
     assert last["ended"]
     assert last["faults"] == {"lose": 1}
-    events = database_tape(tmp_path / "s").events()
+    events = events_in(tmp_path / "s")
     assert (events["kind"] == Kind.TRADE).sum() in (289, 290)  # of 290, one less where a trade was left out
 
 

@@ -2,7 +2,7 @@
 
 ::
 
-    name = "mnq"                                  # all but the venues may be left out
+    name = "mnq"                                  # all but the venues may be left out; an option given beside it counts
     database = "postgresql://me@host/ticks"
     duration_s = 3600
 
@@ -22,12 +22,15 @@ from __future__ import annotations
 import os
 import stat
 import tomllib
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from tapebook.capture.settings import without_password
+from tapebook.capture.plan import CaptureSettings
+from tapebook.capture.receive import Limits
+from tapebook.capture.settings import HOME, without_password
 from tapebook.capture.sources import SourceRequest
 from tapebook.market.errors import ConfigurationError
 from tapebook.venues.credentials import Credentials, Secret
@@ -63,9 +66,18 @@ class VenueEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         )
 
     def secret(self) -> Credentials | None:
-        """Return user name and key, where the file has them."""
-        if not (self.user_name and self.api_key):
+        """Return user name and key, where the file has them.
+
+        Raises
+        ------
+        ConfigurationError
+            If it has one of them and not the other.
+        """
+        if not self.user_name and not self.api_key:
             return None
+        if not (self.user_name and self.api_key):
+            found = "user_name" if self.user_name else "api_key"
+            raise ConfigurationError("half a key", expected="user_name and api_key", found=found, where=self.name)
         return Credentials(Secret(self.user_name), Secret(self.api_key))
 
     def __repr__(self) -> str:
@@ -73,7 +85,7 @@ class VenueEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class CaptureFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The file."""
+    """The file; what its settings mean is told at :class:`~tapebook.capture.plan.CaptureSettings`."""
 
     venue: list[VenueEntry]
     name: str = ""
@@ -86,7 +98,49 @@ class CaptureFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     memory_mb: float = 1_000.0
     disk_warn_mb: float = 2_000.0
     disk_stop_mb: float = 256.0
+    sync_ms: float = 50.0
+    interval_s: float = 1.0
     metrics_port: int | None = None
+
+    def but(self, **given: Any) -> CaptureFile:
+        """Return it with other settings in the place of its own.
+
+        >>> CaptureFile(venue=[], name="mnq").but(name="es").name
+        'es'
+        """
+        return msgspec.structs.replace(self, **given)
+
+    def settings(self) -> CaptureSettings:
+        """Return what a capture is told.
+
+        Raises
+        ------
+        ConfigurationError
+            If a setting is out of its range, no venue is named, or one is named twice.
+        """
+        twice = [name for name, n in Counter(entry.name for entry in self.venue).items() if n > 1]
+        if twice:
+            raise ConfigurationError(
+                "a venue is named twice", found=", ".join(twice), remedy="name it once, with all its contracts"
+            )
+        for entry in self.venue:
+            entry.secret()
+        if not self.sync_ms >= 0:
+            raise ConfigurationError("sync_ms is negative", expected="0 or above", found=str(self.sync_ms))
+        return CaptureSettings(
+            requests=tuple(entry.request() for entry in self.venue),
+            name=self.name,
+            home=HOME if self.home is None else self.home.expanduser(),
+            database=self.database,
+            duration_s=self.duration_s,
+            keep_raw=self.keep_raw,
+            batch_rows=self.batch_rows,
+            batch_timeout_s=self.batch_timeout_s,
+            memory_mb=self.memory_mb,
+            interval_s=self.interval_s,
+            metrics_port=self.metrics_port,
+            limits=Limits(disk_warn_mb=self.disk_warn_mb, disk_stop_mb=self.disk_stop_mb, sync_s=self.sync_ms / 1e3),
+        )
 
     def __repr__(self) -> str:
         return f"CaptureFile(name={self.name!r}, venue={self.venue!r})"

@@ -80,7 +80,7 @@ class CaptureSettings:
             raise ConfigurationError(
                 "not a name for a session", expected="letters, digits and . _ + -", found=repr(self.name)
             )
-        for number in ("interval_s", "batch_timeout_s", "memory_mb"):
+        for number in ("interval_s", "batch_rows", "batch_timeout_s", "memory_mb"):
             if not getattr(self, number) > 0:
                 raise ConfigurationError(f"{number} is not positive", found=str(getattr(self, number)))
         if self.duration_s is not None and not self.duration_s > 0:

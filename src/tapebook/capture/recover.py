@@ -13,6 +13,7 @@ from tapebook.capture.settings import (
     HOME,
     JOURNAL,
     FollowerSettings,
+    database_of,
     load_session,
     save_session,
     session_folders,
@@ -86,7 +87,8 @@ def recover_session(folder: Path, *, database: str = "", drain_s: float = 10.0) 
         raise StoreError(
             "the session is being captured", where=str(folder), remedy="it keeps its database up to date by itself"
         )
-    url = database or about.database
+    own = database_of(folder, about)
+    url = database or own
     if not url:
         raise ConfigurationError("the session names no database", where=str(folder), remedy="name one with --db")
     killed = about.state != "ended"
@@ -95,10 +97,13 @@ def recover_session(folder: Path, *, database: str = "", drain_s: float = 10.0) 
     state = "killed" if killed else "ended"
     Follower(settings, tell=told.append, ended=lambda: state).run()
     last = told[-1]
-    if without_password(url) == about.database:
+    if without_password(url) == without_password(own):
         ended_ns = about.ended_ns or last.watermark_ns or about.started_ns
         complete = last.state == "done"
-        save_session(folder, msgspec.structs.replace(about, state=state, ended_ns=ended_ns, complete=complete))
+        now = msgspec.structs.replace(
+            about, state=state, ended_ns=ended_ns, complete=complete, database=without_password(own)
+        )
+        save_session(folder, now)
     return Recovery(
         name=about.name,
         folder=folder,

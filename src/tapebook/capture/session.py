@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import gc
 import logging
-import logging.handlers
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -23,11 +23,13 @@ from tapebook.capture.plan import CaptureSettings, Outcome, default_name
 from tapebook.capture.receive import Receiver
 from tapebook.capture.reports import Report
 from tapebook.capture.settings import (
+    DATABASE,
     JOURNAL,
     PRUNED,
     FollowerSettings,
     SessionFile,
     SourceSettings,
+    database_of,
     load_session,
     save_session,
     without_password,
@@ -37,6 +39,7 @@ from tapebook.capture.status import CaptureStatistics
 from tapebook.market.clock import Clock, WallClock
 from tapebook.market.errors import StoreError, TickDataError
 from tapebook.store.journal import Journal, JournalFull
+from tapebook.store.journal_files import segments
 from tapebook.store.journal_read import JournalReader
 from tapebook.venues.credentials import Credentials
 
@@ -208,7 +211,7 @@ class Capture:
     def _begin(self, sources: list[SourceSettings]) -> tuple[SessionFile, int | None]:
         """Make the folder, or take up the one that is there; return when its last frame came, None if it is new."""
         settings = self.settings
-        database = settings.database or str((self.folder / "capture.db").resolve())
+        database = settings.database or str((self.folder / DATABASE).resolve())
         about = SessionFile(
             name=self.name,
             sources=sources,
@@ -225,14 +228,15 @@ class Capture:
             )
         if (self.folder / "session.json").exists():
             old = self._old = load_session(self.folder)
-            if old.sources != sources or old.database != about.database:
+            into = without_password(database_of(self.folder, old))
+            if old.sources != sources or into != about.database:
                 raise StoreError(
                     "the session of this name captured something else",
-                    expected=f"{', '.join(s.name for s in old.sources)} into {old.database}",
+                    expected=f"{', '.join(s.name for s in old.sources)} into {into}",
                     where=str(self.folder),
                     remedy="choose another name",
                 )
-            about = msgspec.structs.replace(old, state="running", ended_ns=None, complete=False)
+            about = msgspec.structs.replace(old, state="running", ended_ns=None, complete=False, database=into)
             earlier_ns = _last_frame_ns(self.folder / JOURNAL)
         (self.folder / JOURNAL).mkdir(parents=True, exist_ok=True)
         save_session(self.folder, about)
@@ -265,7 +269,7 @@ class Capture:
         settings = self.settings
         return FollowerSettings(
             folder=str(self.folder.resolve()),
-            database=settings.database or str((self.folder / "capture.db").resolve()),
+            database=settings.database or str((self.folder / DATABASE).resolve()),
             batch_rows=settings.batch_rows,
             batch_timeout_s=settings.batch_timeout_s,
             memory_mb=settings.memory_mb,
@@ -357,11 +361,11 @@ def _check_ready(ready: Report, earlier_ns: int | None) -> None:
 
 
 def _last_frame_ns(folder: Path) -> int | None:
-    """Return when the last frame of a journal came."""
+    """Return when the last frame of a journal came; only its last segment that has one is read."""
     if not folder.is_dir():
         return None
-    last = None
-    with JournalReader(folder) as reader:
-        for frame in reader:
-            last = frame.ts_recv_ns
-    return last
+    for segment in reversed(segments(folder)):
+        with JournalReader(folder, start=segment.first_sequence) as reader:
+            if last := deque(reader, maxlen=1):
+                return last[0].ts_recv_ns
+    return None

@@ -31,7 +31,7 @@ from tapebook.capture.recover import recover_session
 from tapebook.capture.session_files import sha256_of, write_file
 from tapebook.capture.session_prune import KEPT
 from tapebook.capture.sessions import PRUNED, Captured, open_database_of
-from tapebook.capture.settings import HOME, JOURNAL, load_session, save_session, without_password
+from tapebook.capture.settings import DATABASE, HOME, JOURNAL, load_session, save_session, without_password
 from tapebook.market.errors import ConfigurationError, StoreCorrupted, StoreError
 from tapebook.market.parquet import sync_folder
 from tapebook.market.tape import Progress
@@ -43,7 +43,6 @@ from tapebook.store.journal_format import PAGE_BYTES, Frame, Stop, find_record, 
 __all__ = ["BackupReport", "backup_session", "check_backup", "restore_session"]
 
 _MANIFEST: Final = "backup.json"
-_DATABASE: Final = "capture.db"
 _VERSION: Final = 1
 _ARCHIVES: Final = (".tar", ".tar.zst")
 _PIECE: Final = 1 << 20
@@ -178,8 +177,8 @@ def restore_session(backup: Path, *, home: Path = HOME, name: str = "", database
             sync_folder(home)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
-    if database and (final / _DATABASE).is_file():
-        with open_database(str(final / _DATABASE)) as here, open_database(database) as there:
+    if database and (final / DATABASE).is_file():
+        with open_database(str(final / DATABASE)) as here, open_database(database) as there:
             copy_session(here, next(s for s in here.sessions() if s.name == manifest.name), there)
     if (final / JOURNAL).is_dir():  # frames behind the copied rows are decoded now
         recover_session(final, database=database)
@@ -190,7 +189,7 @@ def restore_session(backup: Path, *, home: Path = HOME, name: str = "", database
 
 
 def _copy(session: Captured, folder: Path, now_ns: int, progress: Progress) -> _Manifest:
-    watermark = _copy_rows(session, folder / _DATABASE) if session.has_database else 0
+    watermark = _copy_rows(session, folder / DATABASE) if session.has_database else 0
     last = 0
     if session.folder is not None:
         for name in ("session.json", "capture.log", PRUNED, KEPT):
@@ -379,8 +378,8 @@ def _checked(folder: Path) -> _Manifest:
 def _told_anew(folder: Path, final: Path, manifest: _Manifest, database: str) -> None:
     """Write into the session's file where its rows are now."""
     about = load_session(folder)
-    own = (folder / _DATABASE).is_file()
-    url = without_password(database) if database else str((final / _DATABASE).resolve())
+    own = (folder / DATABASE).is_file()
+    url = without_password(database) if database else str((final / DATABASE).resolve())
     state = "killed" if about.state == "running" else about.state
     whole = own and not database and about.complete and manifest.state != "running"
     save_session(folder, msgspec.structs.replace(about, database=url, state=state, complete=whole))

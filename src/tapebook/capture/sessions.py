@@ -16,8 +16,10 @@ from tapebook.capture.settings import (
     PRUNED,
     SessionFile,
     SourceSettings,
+    database_of,
     load_session,
     session_folders,
+    sqlite_path,
     without_password,
 )
 from tapebook.market.errors import StoreError
@@ -121,7 +123,7 @@ class Captured:
     @property
     def has_database(self) -> bool:
         """Whether there is something to open: a server's URL, or a file that exists (asking must not make one)."""
-        path = _sqlite_path(self.database)
+        path = sqlite_path(self.database)
         return bool(self.database) and (path is None or path.is_file())
 
 
@@ -223,22 +225,8 @@ def _of_folder(folder: Path, database: str) -> Captured:
         state=state,
         complete=about.complete,
         folder=folder,
-        database=database or _moved(about.database, folder),
+        database=database or database_of(folder, about),
     )
-
-
-def _moved(url: str, folder: Path) -> str:
-    """Return a session's database; one that stood in the folder when it had another name stands there still."""
-    path = _sqlite_path(url)
-    if path is not None and not path.is_file() and path.name == "capture.db" and (folder / path.name).is_file():
-        return str((folder / path.name).resolve())
-    return url
-
-
-def _sqlite_path(url: str) -> Path | None:
-    if "://" in url and not url.startswith("sqlite://"):
-        return None
-    return Path(url.removeprefix("sqlite://"))
 
 
 def _of_database(session: Session, url: str) -> Captured:

@@ -22,16 +22,19 @@ from tapebook.market.parquet import write_whole
 
 __all__ = [
     "CHECKPOINTS",
+    "DATABASE",
     "HOME",
     "JOURNAL",
     "PRUNED",
     "FollowerSettings",
     "SessionFile",
     "SourceSettings",
+    "database_of",
     "load_session",
     "refuse_password",
     "save_session",
     "session_folders",
+    "sqlite_path",
     "without_password",
 ]
 
@@ -41,6 +44,7 @@ HOME: Final = Path("captures")
 JOURNAL: Final = "journal"
 PRUNED: Final = "pruned.json"  # of a session whose frames are in a lake
 CHECKPOINTS: Final = "checkpoints"
+DATABASE: Final = "capture.db"
 _FILE: Final = "session.json"
 _VERSION: Final = 1
 _SECRET_OPTIONS: Final = ("password", "sslpassword")
@@ -157,6 +161,25 @@ def refuse_password(url: str, where: str) -> None:
             where=where,
             remedy="leave it out and set PGPASSWORD, use ~/.pgpass, or a --config of mode 0600; and change it",
         )
+
+
+def sqlite_path(url: str) -> Path | None:
+    """Return a database's file; None where it is on a server.
+
+    >>> sqlite_path("sqlite://a.db"), sqlite_path("postgresql://host/ticks")
+    (PosixPath('a.db'), None)
+    """
+    if "://" in url and not url.startswith("sqlite://"):
+        return None
+    return Path(url.removeprefix("sqlite://"))
+
+
+def database_of(folder: Path, about: SessionFile) -> str:
+    """Return a session's database; one that stood in the folder when it had another name stands there still."""
+    path, here = sqlite_path(about.database), folder / DATABASE
+    if not about.database or path is None or path.name != DATABASE or path.is_file():
+        return about.database
+    return str(here.resolve()) if here.is_file() or not path.parent.exists() else about.database
 
 
 def save_session(folder: Path, session: SessionFile) -> None:

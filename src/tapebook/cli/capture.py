@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     from tapebook.capture.status import CaptureStatistics
     from tapebook.venues.credentials import Credentials
 
+_OPTION_OF = {  # of settings that are not called as their options
+    "database": "--db",
+    "duration_s": "--duration",
+    "batch_rows": "--batch-size",
+    "batch_timeout_s": "--batch-timeout",
+    "interval_s": "--interval",
+    "metrics_port": "--metrics",
+}
 _EXAMPLE = "Example: tapebook capture --venue projectx --contract CON.F.US.MNQ.M25 --duration 300"
 
 
@@ -41,52 +49,60 @@ def register(app: typer.Typer) -> None:
         config: Annotated[
             Path | None, typer.Option(metavar="FILE", help="TOML that says all this (docs/capture.md).")
         ] = None,
-        name: Annotated[str, typer.Option(help="Of the session; one that is there is gone on with.")] = "",
+        name: Annotated[str | None, typer.Option(help="Of the session; one that is there is gone on with.")] = None,
         home: Annotated[
             Path | None, typer.Option(metavar="DIR", help="Where sessions are kept; by default ./captures.")
         ] = None,
         db: Annotated[
-            str,
+            str | None,
             typer.Option(
                 metavar="URL", help="postgresql://USER@HOST/NAME (password: PGPASSWORD, ~/.pgpass) or a SQLite file."
             ),
-        ] = "",
+        ] = None,
         duration: Annotated[float | None, typer.Option(metavar="SECONDS", help="Stop by itself.")] = None,
-        quotes: Annotated[bool, typer.Option("--quotes/--no-quotes", help="Best prices.")] = True,
-        trades: Annotated[bool, typer.Option("--trades/--no-trades", help="Prints.")] = True,
-        depth: Annotated[bool, typer.Option("--depth/--no-depth", help="The book.")] = True,
+        quotes: Annotated[bool | None, typer.Option("--quotes/--no-quotes", help="Best prices.")] = None,
+        trades: Annotated[bool | None, typer.Option("--trades/--no-trades", help="Prints.")] = None,
+        depth: Annotated[bool | None, typer.Option("--depth/--no-depth", help="The book.")] = None,
         gateway: Annotated[
-            str,
+            str | None,
             typer.Option(
                 metavar="URL",
                 help="A gateway elsewhere, of ProjectX or Binance: http://127.0.0.1:PORT.",
             ),
-        ] = "",
+        ] = None,
         terminal: Annotated[
-            str, typer.Option(metavar="HOST[:PORT]", help="mt5: the RPyC server beside the terminal.")
-        ] = "",
+            str | None, typer.Option(metavar="HOST[:PORT]", help="mt5: the RPyC server beside the terminal.")
+        ] = None,
         zone: Annotated[
-            str,
+            str | None,
             typer.Option(metavar="ZONE", help="mt5: of the broker's clock; America/Sao_Paulo unless said, or NY+7."),
-        ] = "",
+        ] = None,
         single_trades: Annotated[
-            bool, typer.Option("--single-trades", help="Binance futures: single trades, an undocumented stream.")
-        ] = False,
+            bool | None, typer.Option("--single-trades", help="Binance futures: single trades, an undocumented stream.")
+        ] = None,
         credentials: Annotated[
             Path | None, typer.Option(metavar="FILE", help="TOML with user_name and api_key, mode 0600.")
         ] = None,
-        batch_size: Annotated[int, typer.Option(min=1, help="Rows a transaction.")] = 5_000,
-        batch_timeout: Annotated[float, typer.Option(metavar="SECONDS", help="A smaller batch after so long.")] = 0.25,
-        keep_raw: Annotated[bool, typer.Option(help="Raw payloads in the database too, not in the journal alone.")] = (
-            False
-        ),
-        memory_mb: Annotated[float, typer.Option(help="Of each process; above it batches shrink.")] = 1_000.0,
-        disk_warn_mb: Annotated[float, typer.Option(help="Warn below so much free disk.")] = 2_000.0,
-        disk_stop_mb: Annotated[float, typer.Option(help="End cleanly below so much free disk.")] = 256.0,
+        batch_size: Annotated[int | None, typer.Option(min=1, help="Rows a transaction (5,000).")] = None,
+        batch_timeout: Annotated[
+            float | None, typer.Option(metavar="SECONDS", help="A smaller batch after so long (0.25).")
+        ] = None,
+        keep_raw: Annotated[
+            bool | None,
+            typer.Option(
+                "--keep-raw/--no-keep-raw", help="Raw payloads in the database too, not in the journal alone."
+            ),
+        ] = None,
+        memory_mb: Annotated[
+            float | None, typer.Option(help="Of each process; above it batches shrink (1,000).")
+        ] = None,
+        disk_warn_mb: Annotated[float | None, typer.Option(help="Warn below so much free disk (2,000).")] = None,
+        disk_stop_mb: Annotated[float | None, typer.Option(help="End cleanly below so much free disk (256).")] = None,
         sync_ms: Annotated[
-            float, typer.Option(min=0, help="Force the journal to disk so often; 0: leave it to the system.")
-        ] = 50.0,
-        interval: Annotated[float, typer.Option(metavar="SECONDS", help="Between two statistics.")] = 1.0,
+            float | None,
+            typer.Option(min=0, help="Force the journal to disk so often (50); 0: leave it to the system."),
+        ] = None,
+        interval: Annotated[float | None, typer.Option(metavar="SECONDS", help="Between two statistics (1).")] = None,
         metrics: Annotated[
             int | None, typer.Option(metavar="PORT", min=0, max=65535, help="Prometheus metrics on 127.0.0.1.")
         ] = None,
@@ -97,50 +113,72 @@ def register(app: typer.Typer) -> None:
         as_json: Json = False,
     ) -> None:
         """Record quotes, trades and depth: into a journal at once, and from there into a database."""
+        from tapebook.capture.config import CaptureFile, VenueEntry, load_capture_file
         from tapebook.capture.settings import HOME, refuse_password
 
-        refuse_password(db, "--db")
+        refuse_password(db or "", "--db")
+        of_venues = _given(
+            quotes=quotes,
+            trades=trades,
+            depth=depth,
+            gateway=gateway,
+            terminal=terminal,
+            zone=zone,
+            single_trades=single_trades,
+            credentials=credentials,
+        )
+        of_all = _given(
+            name=name,
+            home=home,
+            database=db,
+            duration_s=duration,
+            batch_rows=batch_size,
+            batch_timeout_s=batch_timeout,
+            keep_raw=keep_raw,
+            memory_mb=memory_mb,
+            disk_warn_mb=disk_warn_mb,
+            disk_stop_mb=disk_stop_mb,
+            sync_ms=sync_ms,
+            interval_s=interval,
+            metrics_port=metrics,
+        )
+        named = _given(venue=venue, contract=contract)
         if recover or every:
-            _recover(session, home or HOME, db, every=every, as_json=as_json)
+            _refuse({**named, **of_venues, **_given(config=config)}, "--recover reads what was captured")
+            _refuse({n: v for n, v in of_all.items() if n not in ("home", "database")}, "--recover takes no")
+            _recover(session, home or HOME, db or "", every=every, as_json=as_json)
             return
         if session:
             raise typer.BadParameter("a SESSION is named with --recover only", param_hint="SESSION")
-        from tapebook.capture.config import CaptureFile, VenueEntry, load_capture_file
-
         if config is not None:
-            if venue or contract:
-                raise typer.BadParameter("--config names the venues", param_hint="--venue, --contract")
+            _refuse({**named, **of_venues}, "--config says that of each venue")
             file = load_capture_file(config)
         else:
-            by_venue = _by_venue(venue or [], contract or [])
-            more = {"terminal": terminal, "zone": zone, "single_trades": single_trades}
-            file = CaptureFile(
-                venue=[
-                    VenueEntry(
-                        name=one,
-                        contracts=ids,
-                        quotes=quotes,
-                        trades=trades,
-                        depth=depth,
-                        credentials=credentials,
-                        addresses=_addresses(one, gateway, os.environ, **more),
-                    )
-                    for one, ids in by_venue.items()
-                ],
-                batch_rows=batch_size,
-                batch_timeout_s=batch_timeout,
-                keep_raw=keep_raw,
-                memory_mb=memory_mb,
-                disk_warn_mb=disk_warn_mb,
-                disk_stop_mb=disk_stop_mb,
-                metrics_port=metrics,
-            )
-        given = {"name": name, "home": home, "database": db, "duration_s": duration}
-        settings = _settings(file, {k: v for k, v in given.items() if v not in (None, "")}, interval, sync_ms)
-        outcome = _run(settings, _credentials_for(file), as_json=as_json)
+            entries = []
+            for one, ids in _by_venue(venue or [], contract or []).items():
+                where = {n: of_venues[n] for n in ("gateway", "terminal", "zone", "single_trades") if n in of_venues}
+                what = {n: value for n, value in of_venues.items() if n not in where}
+                addresses = _addresses(one, where.pop("gateway", ""), os.environ, **where)
+                entries.append(VenueEntry(name=one, contracts=ids, addresses=addresses, **what))
+            file = CaptureFile(venue=entries)
+        file = file.but(**of_all)
+        outcome = _run(file.settings(), _credentials_for(file), as_json=as_json)
         _tell(outcome, as_json=as_json)
         if outcome.state != "ended":
             raise typer.Exit(1)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """Return the options that were given: what was left out is None."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _refuse(options: Mapping[str, Any], why: str) -> None:
+    """Raise where there are options that would count for nothing."""
+    if options:
+        raise typer.BadParameter(
+            why, param_hint=", ".join(_OPTION_OF.get(n, f"--{n.replace('_', '-')}") for n in options)
+        )
 
 
 def _by_venue(venues: list[str], contracts: list[str]) -> dict[str, list[str]]:
@@ -197,30 +235,6 @@ def _terminal(address: str, zone: str) -> dict[str, Any]:
     if port:
         found["port"] = int(port)
     return {**found, "zone": zone} if zone else found
-
-
-def _settings(file: CaptureFile, given: dict[str, Any], interval_s: float, sync_ms: float) -> CaptureSettings:
-    """Put the file's settings and the command line's together; the command line's count."""
-    from tapebook.capture.plan import CaptureSettings
-    from tapebook.capture.receive import Limits
-    from tapebook.capture.settings import HOME
-
-    named = {n: getattr(file, n) for n in ("name", "home", "database", "duration_s") if getattr(file, n)} | given
-    return CaptureSettings(
-        requests=tuple(entry.request() for entry in file.venue),
-        keep_raw=file.keep_raw,
-        batch_rows=file.batch_rows,
-        batch_timeout_s=file.batch_timeout_s,
-        memory_mb=file.memory_mb,
-        interval_s=interval_s,
-        metrics_port=file.metrics_port,
-        limits=Limits(
-            disk_warn_mb=file.disk_warn_mb,
-            disk_stop_mb=file.disk_stop_mb,
-            sync_s=sync_ms / 1e3,
-        ),
-        **({"home": HOME} | named),
-    )
 
 
 def _credentials_for(file: CaptureFile) -> Callable[[SourceRequest], Credentials]:
