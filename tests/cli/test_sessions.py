@@ -53,6 +53,28 @@ def test_list_tells_every_session(home: Path, capsys: pytest.CaptureFixture[str]
     assert "no sessions in nowhere" in capsys.readouterr().out
 
 
+def test_a_session_whose_file_is_damaged_keeps_nobody_from_the_others(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_journal(home / "tuesday", frames_of(100)).close()
+    make_journal(home / "broken", frames_of(100)).close()
+    (home / "broken" / "session.json").write_text('{"name": "bro')
+    assert run("list", "--json") == 0
+    states = {one["name"]: one["state"] for one in told(capsys)["sessions"]}
+    assert states == {"broken": "damaged", "monday": "ended", "tuesday": "killed"}
+    assert run("list") == 0
+    assert "damaged" in capsys.readouterr().out
+    assert main(["capture", "--recover", "--all", "--json"]) == 1
+    broken, tuesday = told(capsys)["recovered"]
+    assert (broken["name"], broken["state"], tuesday["state"]) == ("broken", "incomplete", "killed")
+    assert "cannot be read" in broken["error"]
+    assert tuesday["rows"] > 50
+    assert run("show", "broken") == 1
+    assert "put the file back" in capsys.readouterr().err
+    assert run("list", "--json") == 0
+    assert [one["complete"] for one in told(capsys)["sessions"]] == [False, True, True]
+
+
 def test_show_tells_counts_gaps_findings_and_books(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("show", "monday", "--deep") == 0
     out = capsys.readouterr().out

@@ -40,6 +40,12 @@ class Recovery:
     missing_frames: int
     error: str
 
+    @classmethod
+    def failed(cls, folder: Path, error: str) -> Recovery:
+        """Return what is told of a session that could not be recovered."""
+        nothing = {"watermark": 0, "frames": 0, "rows": 0, "missing_frames": 0}
+        return cls(name=folder.name, folder=folder, database="", before="", state="incomplete", error=error, **nothing)
+
 
 def find_session(name: str, home: Path = HOME) -> Path:
     """Return the folder of a session that is named, or whose folder is."""
@@ -58,10 +64,17 @@ def find_session(name: str, home: Path = HOME) -> Path:
 
 def unfinished(home: Path = HOME) -> list[Path]:
     """Return the folders of sessions whose database may lack rows, and that nobody is capturing."""
+
+    def complete(folder: Path) -> bool:
+        try:
+            return load_session(folder).complete
+        except StoreError:  # who recovers it is told
+            return False
+
     return [
         folder
         for folder in session_folders(home)
-        if (folder / JOURNAL).is_dir() and not load_session(folder).complete and not capturing(folder)
+        if (folder / JOURNAL).is_dir() and not complete(folder) and not capturing(folder)
     ]
 
 

@@ -81,7 +81,7 @@ class Captured:
     started_ns, ended_ns
         ns since 1970 UTC; None while it runs, or where it was killed and not recovered.
     state
-        ``running``, ``ended``, ``killed`` or ``pruned``.
+        ``running``, ``ended``, ``killed`` or ``pruned``; ``damaged`` where the folder does not say what it holds.
     complete
         The database has every row of the journal (as the session's file says).
     folder
@@ -129,7 +129,12 @@ class Captured:
 
 def captured_sessions(home: Path = HOME, database: str = "") -> list[Captured]:
     """Return all sessions, oldest first: those with a folder in ``home``, and those that only ``database`` has."""
-    found = [_of_folder(folder, "") for folder in session_folders(home)]
+    found = []
+    for folder in session_folders(home):
+        try:
+            found.append(_of_folder(folder, ""))
+        except StoreError:
+            found.append(_damaged(folder))
     if database:
         names = {session.name for session in found}
         with open_database(database) as base:
@@ -226,6 +231,19 @@ def _of_folder(folder: Path, database: str) -> Captured:
         complete=about.complete,
         folder=folder,
         database=database or database_of(folder, about),
+    )
+
+
+def _damaged(folder: Path) -> Captured:
+    return Captured(
+        name=folder.name,
+        sources=(),
+        started_ns=0,
+        ended_ns=None,
+        state="damaged",
+        complete=False,
+        folder=folder,
+        database="",
     )
 
 

@@ -203,10 +203,18 @@ def load_session(folder: Path) -> SessionFile:
         remedy = "name a captured session, or its folder"
         raise StoreError("there is no captured session", expected=_FILE, where=str(folder), remedy=remedy) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise StoreError("a session's file cannot be read", found=str(error), where=str(path)) from None
+        remedy = "its journal and database are as they were; put the file back from a backup"
+        raise StoreError("a session's file cannot be read", found=str(error), where=str(path), remedy=remedy) from None
 
 
 def session_folders(home: Path = HOME) -> list[Path]:
-    """Return the folders of all sessions, oldest first."""
+    """Return the folders of all sessions, oldest first; before them those whose file cannot be read."""
+
+    def started_ns(folder: Path) -> int:
+        try:
+            return load_session(folder).started_ns
+        except StoreError:
+            return 0
+
     found = [path.parent for path in home.glob(f"*/{_FILE}")]
-    return sorted(found, key=lambda folder: (load_session(folder).started_ns, folder.name))
+    return sorted(found, key=lambda folder: (started_ns(folder), folder.name))

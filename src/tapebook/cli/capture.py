@@ -310,12 +310,19 @@ def _tell(outcome: Outcome, *, as_json: bool) -> None:
 
 
 def _recover(session: str, home: Path, db: str, *, every: bool, as_json: bool) -> None:
-    from tapebook.capture.recover import find_session, recover_session, unfinished
+    from tapebook.capture.recover import Recovery, find_session, recover_session, unfinished
+    from tapebook.market.errors import TickDataError
 
     if bool(session) == every:
         raise typer.BadParameter("name a SESSION, or --all", param_hint="--recover")
-    folders = unfinished(home) if every else [find_session(session, home)]
-    done = [recover_session(folder, database=db) for folder in folders]
+    done: list[Recovery] = []
+    for folder in unfinished(home) if every else [find_session(session, home)]:
+        try:
+            done.append(recover_session(folder, database=db))
+        except TickDataError as error:
+            if not every:
+                raise
+            done.append(Recovery.failed(folder, str(error)))  # the others are not to wait for it
     if as_json:
         typer.echo(json.dumps({"recovered": [{**asdict(one), "folder": str(one.folder)} for one in done]}))
     else:

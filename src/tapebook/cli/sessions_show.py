@@ -26,14 +26,16 @@ def show_list(sessions: list[dict[str, Any]], home: str) -> None:
     table = Table("session", "venue", "contracts", "state", "started (UTC)", "lasted", "MB", "database")
     table.columns[6].justify = "right"
     for one in sessions:
-        state = one["state"] + ("" if one["complete"] or one["state"] in ("running", "pruned") else ", incomplete")
+        state = one["state"] + (
+            "" if one["complete"] or one["state"] in ("running", "pruned", "damaged") else ", incomplete"
+        )
         ended = one["ended_ns"]
         table.add_row(
             one["name"],
             one["venue"],
             _few(one["contracts"]),
             state,
-            _when(one["started_ns"]),
+            _when(one["started_ns"]) if one["started_ns"] else "",
             duration(ended - one["started_ns"]) if ended is not None else "",
             f"{one['size_bytes'] / 1e6:,.1f}",
             one["database"] if one["state"] != "pruned" else "",
