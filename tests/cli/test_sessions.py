@@ -153,6 +153,9 @@ def test_export_into_a_lake_that_other_commands_read(home: Path, capsys: pytest.
 
 def test_backup_and_restore(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("backup", "monday", "--to", "copies/monday.tar.zst") == 0
+    capsys.readouterr()
+    assert run("verify", "copies/monday.tar.zst", "--json") == 0
+    assert told(capsys)["name"] == "monday"
     assert run("restore", "copies/monday.tar.zst", "--as", "again") == 0
     assert "again" in capsys.readouterr().out
     assert run("compare", "monday", "again", "--json") == 0
@@ -160,6 +163,10 @@ def test_backup_and_restore(home: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert run("verify", "again") == 0
     assert run("restore", "copies/monday.tar.zst") == 1
     assert run("restore", "nothing.tar") == 1
+    archive = bytearray(Path("copies/monday.tar.zst").read_bytes())
+    archive[len(archive) // 2] ^= 1
+    Path("copies/bad.tar.zst").write_bytes(archive)
+    assert run("verify", "copies/bad.tar.zst") == 1
     assert sorted(path.name for path in home.iterdir()) == ["again", "monday"]
 
 
@@ -170,8 +177,8 @@ def test_prune_asks_first_and_then_moves_into_the_lake(home: Path, capsys: pytes
     assert run("prune", "--older-than", "30d", "--dry-run") == 0
     assert "would move into lake" in capsys.readouterr().out
     assert not Path("lake").exists()
-    assert run("prune", "--older-than", "30d", "--session", "tuesday") == 0
-    assert "no session is old enough" in capsys.readouterr().out
+    assert run("prune", "--older-than", "30d", "--session", "tuesday") == 1
+    assert "tuesday: left alone" in capsys.readouterr().out
     assert run("prune", "--older-than", "30d", "--json") == 0
     (done,) = told(capsys)["sessions"]
     assert done["pruned"]

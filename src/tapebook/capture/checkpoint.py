@@ -7,7 +7,6 @@ that cannot be read, or is another version's, is passed over, and the next older
 from __future__ import annotations
 
 import contextlib
-import os
 import zlib
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +15,7 @@ import msgspec
 import numpy as np
 
 from tapebook.capture.decode import Memory
-from tapebook.market.parquet import write_whole
+from tapebook.capture.session_files import write_file
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
 
@@ -43,10 +42,7 @@ def save_checkpoint(folder: Path, sequence: int, identity: str, memory: Memory) 
     body = msgspec.msgpack.encode(_Content(sequence, identity, packed))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{sequence:020d}{_SUFFIX}"
-    with write_whole(path) as beside, beside.open("wb") as file:
-        file.write(f"tapebook checkpoint {_VERSION} {zlib.crc32(body)}\n".encode() + body)
-        file.flush()
-        os.fsync(file.fileno())
+    write_file(path, f"tapebook checkpoint {_VERSION} {zlib.crc32(body)}\n".encode() + body)
     for old in _files(folder)[:-_KEPT]:
         with contextlib.suppress(OSError):
             old.unlink()

@@ -19,6 +19,7 @@ import os
 import shutil
 import sqlite3
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ from tapebook.store.database import DatabaseError, open_database
 from tapebook.store.journal_files import Segment, segments
 from tapebook.store.journal_format import PAGE_BYTES, Frame, Stop, find_record, read_records
 
-__all__ = ["BackupReport", "backup_session", "check_backup", "restore_session"]
+__all__ = ["BackupReport", "backup_session", "check_backup", "is_backup", "restore_session"]
 
 _MANIFEST: Final = "backup.json"
 _VERSION: Final = 1
@@ -116,9 +117,13 @@ def backup_session(session: Captured, target: Path, *, now_ns: int, progress: Pr
         shutil.rmtree(folder, ignore_errors=True)
         if packed:
             beside.unlink(missing_ok=True)
+    return _report(manifest, final)
+
+
+def _report(manifest: _Manifest, path: Path) -> BackupReport:
     return BackupReport(
-        name=session.name,
-        path=final,
+        name=manifest.name,
+        path=path,
         files=len(manifest.files),
         size_bytes=sum(file.size_bytes for file in manifest.files),
         watermark=manifest.watermark,
@@ -126,8 +131,13 @@ def backup_session(session: Captured, target: Path, *, now_ns: int, progress: Pr
     )
 
 
-def check_backup(folder: Path) -> str:
-    """Compare every file of a backup's folder with its manifest; return the session's name.
+def is_backup(path: Path) -> bool:
+    """Whether :func:`backup_session` made it, by its name or its manifest."""
+    return path.is_file() if path.name.endswith(_ARCHIVES) else (path / _MANIFEST).is_file()
+
+
+def check_backup(backup: Path) -> BackupReport:
+    """Compare every file of a backup, folder or archive, with its manifest; an archive is unpacked for it and removed.
 
     Raises
     ------
@@ -136,7 +146,8 @@ def check_backup(folder: Path) -> str:
     StoreCorrupted
         If a file is missing or is not what was copied.
     """
-    return _checked(folder).name
+    with tempfile.TemporaryDirectory(prefix="tapebook-") as folder, _opened(backup, Path(folder)) as source:
+        return _report(_checked(source), backup)
 
 
 def restore_session(backup: Path, *, home: Path = HOME, name: str = "", database: str = "") -> Path:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tapebook.capture.session_tape import Choice, From, session_tape
-from tapebook.capture.sessions import Captured
 from tapebook.market.errors import ConfigurationError
 from tapebook.market.tape import Tape
 from tapebook.store.commit import IngestReport
@@ -14,12 +12,7 @@ from tapebook.store.export import ExportReport, export
 from tapebook.store.lake import Lake
 from tapebook.store.rows import format_of
 
-__all__ = ["export_session", "moment_ns", "tape_for_export"]
-
-
-def tape_for_export(session: Captured, *, source: From = "", choice: Choice | None = None) -> Tape:
-    """Return what is to be written: reading it tells ``tape.progress`` how far it is."""
-    return session_tape(session, source=source, choice=choice)
+__all__ = ["export_session", "moment_ns"]
 
 
 def export_session(tape: Tape, target: Path) -> ExportReport | IngestReport:

@@ -111,13 +111,13 @@ def _export(group: typer.Typer) -> None:
         as_json: Json = False,
     ) -> None:
         """Write a session's events, all or a part, to a file or into a lake."""
-        from tapebook.capture.session_export import export_session, moment_ns, tape_for_export
-        from tapebook.capture.session_tape import Choice
+        from tapebook.capture.session_export import export_session, moment_ns
+        from tapebook.capture.session_tape import Choice, session_tape
         from tapebook.cli.show import watched
 
         found = _captured(session, home, db)
         choice = Choice(contract=contract, start_ns=moment_ns(start, "--start"), end_ns=moment_ns(end, "--end"))
-        tape = tape_for_export(found, source=_from(source), choice=choice)
+        tape = session_tape(found, source=_from(source), choice=choice)
         with watched(tape.progress, f"exporting {found.label}", quiet=as_json):
             done = export_session(tape, to)
         told = {"session": found.label, "path": str(to), "rows": done.rows}
@@ -128,10 +128,20 @@ def _export(group: typer.Typer) -> None:
 def _verify(group: typer.Typer) -> None:
     @group.command(epilog="Example: tapebook sessions verify monday")
     def verify(session: Name, home: Home = _HOME, db: Db = "", as_json: Json = False) -> None:
-        """Check the journal's checksums and numbers, and every row of the database against its frames."""
+        """Check the journal's checksums and numbers, and every row of the database against its frames.
+
+        Of a backup (its folder or archive) every file is compared with its checksum.
+        """
+        from tapebook.capture.session_backup import check_backup, is_backup
         from tapebook.capture.session_verify import verify_captured
         from tapebook.cli.sessions_show import show_verdict
 
+        if is_backup(Path(session)):
+            copy = check_backup(Path(session))
+            told = asdict(copy) | {"path": str(copy.path), "ok": True}
+            text = f"{copy.path}  all {copy.files} files are as they were copied, up to frame {copy.last_sequence:,}"
+            _tell(told, as_json=as_json, show=lambda: typer.echo(text))
+            return
         found = _captured(session, home, db)
         verdict = _watched(found, quiet=as_json, work=lambda p: verify_captured(found, progress=p))
         _tell(asdict(verdict), as_json=as_json, show=lambda: show_verdict(verdict))
@@ -215,6 +225,10 @@ def _prune(group: typer.Typer) -> None:
             except StoreError as error:  # the next one may do
                 report, failed = PruneReport(name=one.label, pruned=False, reason=str(error)), True
             done.append(report)
+        for name in set(session or ()) - {report.name for report in done}:
+            reason = "no such session, or it runs, did not end so long ago, or was pruned before"
+            done.append(PruneReport(name=name, pruned=False, reason=reason))
+            failed = True
         told = {"dry_run": dry_run, "sessions": [asdict(one) for one in done]}
         _tell(told, as_json=as_json, show=lambda: show_pruned(done, dry_run=dry_run))
         if failed:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
 
 from tapebook.venues.frames import Received, Told, What
 from tapebook.venues.policies import NEVER, Stop, Wait, delays, jittered
 from tapebook.venues.signalr_hub import HubTimes
 
-__all__ = ["CREDENTIALS_PREFIX", "Received", "Settings", "Told", "What"]
-
-CREDENTIALS_PREFIX: Final = "TAPEBOOK_PROJECTX"
-"""Of the variables that hold user name and key (:func:`~tapebook.venues.credentials.find_credentials`)."""
+__all__ = ["Received", "Settings", "Told", "What"]
 
 
 @dataclass(frozen=True, kw_only=True)
