@@ -6,6 +6,8 @@ import json
 import random
 import shutil
 import sqlite3
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -335,8 +337,6 @@ def test_a_backup_goes_into_another_database_and_out_of_one(tmp_path: Path, url:
 @pytest.mark.slow
 def test_a_backup_of_a_running_session_is_consistent(tmp_path: Path) -> None:
     """Frames and rows come while it is copied; what is restored is the beginning of what the session became."""
-    import threading
-
     frames = frames_of(20_000)
     live = tmp_path / "home" / "live"
     with make_journal(live, frames[:3_000]) as journal:
@@ -347,6 +347,7 @@ def test_a_backup_of_a_running_session_is_consistent(tmp_path: Path) -> None:
                 if stop.is_set():
                     return
                 journal.append((f.ts_recv_ns, f.source, f.kind, f.payload) for f in frames[i : i + 50])
+                time.sleep(0.01)
 
         writer = threading.Thread(target=write)
         writer.start()
@@ -354,6 +355,8 @@ def test_a_backup_of_a_running_session_is_consistent(tmp_path: Path) -> None:
             copies = [
                 backup_session(captured("live", tmp_path / "home"), tmp_path / str(i), now_ns=i) for i in range(4)
             ]
+            assert writer.is_alive()
+            assert copies[0].last_sequence < copies[-1].last_sequence
         finally:
             stop.set()
             writer.join()

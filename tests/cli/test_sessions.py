@@ -163,9 +163,8 @@ def test_backup_and_restore(home: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert run("verify", "again") == 0
     assert run("restore", "copies/monday.tar.zst") == 1
     assert run("restore", "nothing.tar") == 1
-    archive = bytearray(Path("copies/monday.tar.zst").read_bytes())
-    archive[len(archive) // 2] ^= 1
-    Path("copies/bad.tar.zst").write_bytes(archive)
+    archive = Path("copies/monday.tar.zst").read_bytes()
+    Path("copies/bad.tar.zst").write_bytes(archive[: len(archive) // 2])
     assert run("verify", "copies/bad.tar.zst") == 1
     assert sorted(path.name for path in home.iterdir()) == ["again", "monday"]
 

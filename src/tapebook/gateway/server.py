@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import random
 import time
@@ -122,8 +121,7 @@ class Gateway:
             await asyncio.sleep(_TICK_S)
         for connection in tuple(self._connections):
             connection.transport.abort()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def wait(self) -> None:
         """Wait until the gateway is to end; an error of the play is raised here."""

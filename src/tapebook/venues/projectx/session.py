@@ -151,8 +151,9 @@ class _Line:
         finally:
             self._putting = False
             keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError, ConnectionClosed, TimeoutError):
-                await keeper
+            (end,) = await asyncio.gather(keeper, return_exceptions=True)  # where we are cancelled, that goes on
+            if isinstance(end, Exception) and not isinstance(end, ConnectionClosed | TimeoutError):
+                raise end
             socket.transport.abort()  # a good-bye that nobody may hear is not waited for
 
     async def _hear(self, heard: Heard, socket: ClientConnection, hub: Hub) -> None:
