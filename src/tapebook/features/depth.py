@@ -10,18 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tapebook.features.folds import Alone, FoldOf, Folds
 from tapebook.features.touch import Timed, TouchFeed, View
 from tapebook.kernels.book_levels import SEEN_N, SEEN_THREAD, fold_levels
 from tapebook.kernels.book_state import NEED, NOTHING
 from tapebook.market.errors import ConfigurationError, OperatorError
 from tapebook.market.events import MISSING, Events, Flag, Kind, clock_ns, empty_events
 from tapebook.market.instruments import Instrument
-from tapebook.market.operators import Rows, State
+from tapebook.market.operators import State
 
 __all__ = ["LEVELS_MAX", "DepthFeed", "DepthFold", "DepthOperator", "DepthTogether", "DepthView", "depth_view_of"]
 
@@ -64,20 +65,8 @@ class DepthView(View):
         return rows
 
 
-class DepthFold(Protocol):
-    """A feature of the depth without its feed: views in, rows out, with its memory in plain arrays."""
-
-    def fold(self, view: DepthView) -> Rows:
-        """Fold a view into the memory and return the rows it makes."""
-        ...
-
-    def save(self) -> State:
-        """Return a copy of the memory."""
-        ...
-
-    def restore(self, state: State) -> None:
-        """Take up a memory that :meth:`save` returned."""
-        ...
+DepthFold: TypeAlias = FoldOf[DepthView]
+"""A feature of the depth without its feed."""
 
 
 class DepthFeed(TouchFeed):
@@ -149,8 +138,8 @@ class DepthFeed(TouchFeed):
         self._marks = state["marks"].copy()
 
 
-class DepthTogether:
-    """Many folds over one feed with depth: the book is built once."""
+class DepthTogether(Folds[DepthView]):
+    """Many features of the depth over one feed."""
 
     def __init__(
         self,
@@ -162,47 +151,14 @@ class DepthTogether:
         hours: bool = True,
     ) -> None:
         self.feed = DepthFeed(instrument, instrument_id, levels=levels, hours=hours)
-        self.folds = dict(folds)
-
-    def advance(self, events: Events) -> dict[str, Rows]:
-        """Fold a block and return the rows of each fold."""
-        return self.fold(self.feed.see(events))
-
-    def fold(self, view: DepthView) -> dict[str, Rows]:
-        """Return the rows of each fold for a view that the feed has made."""
-        return {name: fold.fold(view) for name, fold in self.folds.items()}
-
-    def save(self) -> State:
-        """Return a copy of the whole memory."""
-        state = {f"feed.{name}": array for name, array in self.feed.save().items()}
-        for name, fold in self.folds.items():
-            state |= {f"{name}.{key}": array for key, array in fold.save().items()}
-        return state
-
-    def restore(self, state: State) -> None:
-        """Take up a memory that :meth:`save` returned."""
-        self.feed.restore(_below("feed.", state))
-        for name, fold in self.folds.items():
-            fold.restore(_below(f"{name}.", state))
+        super().__init__(self.feed, folds)
 
 
-class DepthOperator:
-    """A feature of the depth as an operator of its own: a feed and a fold."""
+class DepthOperator(Alone[DepthView]):
+    """A feature of the depth as an operator of its own."""
 
     def __init__(self, instrument: Instrument, instrument_id: int, fold: DepthFold, *, levels: int = 10) -> None:
-        self._together = DepthTogether(instrument, instrument_id, {"fold": fold}, levels=levels)
-
-    def advance(self, events: Events) -> Rows:
-        """Fold a block and return the rows it makes."""
-        return self._together.advance(events)["fold"]
-
-    def save(self) -> State:
-        """Return a copy of the whole memory."""
-        return self._together.save()
-
-    def restore(self, state: State) -> None:
-        """Take up a memory that :meth:`save` returned."""
-        self._together.restore(state)
+        super().__init__(DepthFeed(instrument, instrument_id, levels=levels), fold)
 
 
 def depth_view_of(
@@ -270,7 +226,3 @@ def _no_book(levels: int) -> NDArray[np.int64]:
     book = np.zeros(4 * levels, np.int64)
     book[:levels] = book[2 * levels : 3 * levels] = MISSING
     return book
-
-
-def _below(prefix: str, state: State) -> State:
-    return {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}

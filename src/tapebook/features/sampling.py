@@ -24,13 +24,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tapebook.features.folds import Alone
 from tapebook.features.moments import Moments
 from tapebook.features.touch import Fold, FoldOperator, Timed, Together, View
 from tapebook.kernels import sampling as kernel
 from tapebook.market.errors import ConfigurationError, OperatorError
 from tapebook.market.events import MISSING, Events, empty_events
 from tapebook.market.instruments import Instrument
-from tapebook.market.operators import Column, Operator, Registered, Rows, State, check_state, concat_rows
+from tapebook.market.operators import Column, Operator, Registered, Rows, State, check_state, concat_rows, state_below
 
 __all__ = ["Part", "Sampled", "part_of"]
 
@@ -65,14 +66,13 @@ def part_of(label: str, entry: Registered, instrument: Instrument, instrument_id
 
     def make() -> Fold | Operator:
         operator = entry.make(instrument, instrument_id, **parameters)
-        if type(operator).advance is FoldOperator.advance:
-            fold: Fold = operator._together.folds["fold"]  # type: ignore[attr-defined] # noqa: SLF001 - its feed is shared here
-            return fold
+        if isinstance(operator, FoldOperator) and type(operator).advance is FoldOperator.advance:
+            return operator.feature  # its feed is shared here
         return operator
 
     unit: Any = make()
-    if not hasattr(unit, "columns") and hasattr(unit, "_together"):  # an operator around one fold of the depth
-        unit = unit._together.folds["fold"]  # noqa: SLF001 - as above
+    if not hasattr(unit, "columns") and isinstance(unit, Alone):  # an operator around one fold of the depth
+        unit = unit.feature
     told = getattr(unit, "columns", entry.columns)  # a feature whose columns hang on its parameters tells them
     return Part(label, tuple(told), make)
 
@@ -215,10 +215,10 @@ class Sampled:
         """Take up a memory that :meth:`save` returned."""
         self._together.restore(state)
         for label, operator in self._operators.items():
-            operator.restore(_below(f"{label}.", state))
-        self._moments.restore(_below("moments.", state))
+            operator.restore(state_below(f"{label}.", state))
+        self._moments.restore(state_below("moments.", state))
         for hand in self._hands:
-            hand.restore(_below(f"table.{hand.label}.", state))
+            hand.restore(state_below(f"table.{hand.label}.", state))
 
 
 class _Hand:
@@ -347,7 +347,3 @@ def _slice(block: Any, a: int, b: int) -> Any:
     touch = {name: getattr(block, name)[a : b + 1] for name in ("bid_px", "bid_sz", "ask_px", "ask_sz", "thread")}
     events = {name: getattr(block, name)[a:b] for name in ("events", "ts_ns", "clock_ns", "session", "trading")}
     return View(**events, **touch)
-
-
-def _below(prefix: str, state: State) -> State:
-    return {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}

@@ -17,17 +17,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tapebook.book.best import BestBook
+from tapebook.features.folds import Alone, FoldOf, Folds
 from tapebook.kernels import touch as kernel
 from tapebook.kernels.book_rows import read_side
 from tapebook.market.events import MISSING, PRICE_SCALE, Events, Flag, Kind, Side, clock_ns, empty_events
 from tapebook.market.instruments import Instrument
-from tapebook.market.operators import Rows, State, check_state
+from tapebook.market.operators import State, check_state, state_below
 
 __all__ = [
     "QUOTED",
@@ -97,20 +98,8 @@ class Timed:
     trading: NDArray[np.bool_]
 
 
-class Fold(Protocol):
-    """A feature without its feed: views in, rows out, with its memory in plain arrays."""
-
-    def fold(self, view: View) -> Rows:
-        """Fold a view into the memory and return the rows it makes."""
-        ...
-
-    def save(self) -> State:
-        """Return a copy of the memory."""
-        ...
-
-    def restore(self, state: State) -> None:
-        """Take up a memory that :meth:`save` returned."""
-        ...
+Fold: TypeAlias = FoldOf[View]
+"""A feature of the touch without its feed."""
 
 
 class TouchFeed:
@@ -193,63 +182,27 @@ class TouchFeed:
         self._clock = state["clock"].copy()
         self._session = state["session"].copy()
         self._stopped = state["stopped"].copy()
-        self.book.restore(_below("book.", state))
+        self.book.restore(state_below("book.", state))
 
     def _own(self) -> State:
         return {"seen": self._seen, "clock": self._clock, "session": self._session, "stopped": self._stopped}
 
 
-class FoldOperator:
-    """A feature as an operator of its own: a feed and a fold."""
+class FoldOperator(Alone[View]):
+    """A feature of the touch as an operator of its own."""
 
     def __init__(self, instrument: Instrument, instrument_id: int, fold: Fold) -> None:
-        self._together = Together(instrument, instrument_id, {"fold": fold})
-
-    def advance(self, events: Events) -> Rows:
-        """Fold a block and return the rows it makes."""
-        return self._together.advance(events)["fold"]
-
-    def save(self) -> State:
-        """Return a copy of the whole memory."""
-        return self._together.save()
-
-    def restore(self, state: State) -> None:
-        """Take up a memory that :meth:`save` returned."""
-        self._together.restore(state)
+        super().__init__(TouchFeed(instrument, instrument_id), fold)
 
 
-class Together:
-    """Many folds over one feed: the book is built once.
-
-    ``feed`` is there for what needs more than rows (a heatmap, a sampler).
-    """
+class Together(Folds[View]):
+    """Many features of the touch over one feed, which is there for what needs more than rows (a heatmap, a sampler)."""
 
     def __init__(
         self, instrument: Instrument, instrument_id: int, folds: Mapping[str, Fold], *, hours: bool = True
     ) -> None:
         self.feed = TouchFeed(instrument, instrument_id, hours=hours)
-        self.folds = dict(folds)
-
-    def advance(self, events: Events) -> dict[str, Rows]:
-        """Fold a block and return the rows of each fold."""
-        return self.fold(self.feed.see(events))
-
-    def fold(self, view: View) -> dict[str, Rows]:
-        """Return the rows of each fold for a view that the feed has made."""
-        return {name: fold.fold(view) for name, fold in self.folds.items()}
-
-    def save(self) -> State:
-        """Return a copy of the whole memory."""
-        state = {f"feed.{name}": array for name, array in self.feed.save().items()}
-        for name, fold in self.folds.items():
-            state |= {f"{name}.{key}": array for key, array in fold.save().items()}
-        return state
-
-    def restore(self, state: State) -> None:
-        """Take up a memory that :meth:`save` returned."""
-        self.feed.restore(_below("feed.", state))
-        for name, fold in self.folds.items():
-            fold.restore(_below(f"{name}.", state))
+        super().__init__(self.feed, folds)
 
 
 def in_price(values_e9: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -260,10 +213,6 @@ def in_price(values_e9: NDArray[np.int64]) -> NDArray[np.float64]:
     """
     prices: NDArray[np.float64] = np.where(values_e9 == MISSING, np.nan, values_e9 / PRICE_SCALE)
     return prices
-
-
-def _below(prefix: str, state: State) -> State:
-    return {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}
 
 
 def trade_days(calendar_name: str, ts_ns: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -126,6 +126,15 @@ def concat_rows(parts: list[Rows]) -> Rows:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
+def state_below(prefix: str, state: State) -> State:
+    """Return the part of a state whose names begin with a prefix, without it.
+
+    >>> state_below("feed.", {"feed.seen": np.zeros(1), "fold.sum": np.zeros(2)})
+    {'seen': array([0.])}
+    """
+    return {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}
+
+
 def check_state(state: State, like: State, who: str) -> None:
     """Raise :class:`OperatorError` unless ``state`` has the names and dtypes of ``like``."""
     for name, array in like.items():

@@ -157,7 +157,7 @@ class _Own:
         self.columns = part.columns
         self._operator: Any = operator
         self._together = None
-        if not hours and type(operator).advance is FoldOperator.advance:
+        if not hours and isinstance(operator, FoldOperator) and type(operator).advance is FoldOperator.advance:
             fold: Any = part.make()
             self._operator = self._together = Together(instrument, instrument_id, {"fold": fold}, hours=False)
 

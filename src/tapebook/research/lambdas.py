@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tapebook.market.errors import ConfigurationError, DataQualityError
+from tapebook.research.newey_west import lags_for, long_run
 
 __all__ = ["Fit", "Impulse", "hasbrouck_var", "ols"]
 
@@ -50,7 +51,7 @@ class Fit:
 def ols(y: ArrayLike, x: ArrayLike, *, lags: int = -1) -> Fit:
     """Regress ``y`` on a constant and ``x`` by least squares, with HAC standard errors (Newey and West 1987).
 
-    Kyle's lambda of a sample is ``ols(mid_change, flow_lots).coefficients[1]``, in price per lot.
+    The errors are those of a small sample, n / (n - k) times the large one's variance. Kyle's lambda of a sample is ``ols(mid_change, flow_lots).coefficients[1]``, in price per lot.
 
     Parameters
     ----------
@@ -94,12 +95,8 @@ def ols(y: ArrayLike, x: ArrayLike, *, lags: int = -1) -> Fit:
     bread = np.linalg.inv(scaled.T @ scaled)
     beta = bread @ (scaled.T @ target)
     left = target - scaled @ beta
-    lags = int(4 * (n / 100) ** (2 / 9)) if lags < 0 else lags
-    scores = scaled * left[:, None]
-    meat = scores.T @ scores
-    for lag in range(1, min(lags, n - 1) + 1):
-        cross = scores[lag:].T @ scores[:-lag]
-        meat += (1 - lag / (lags + 1)) * (cross + cross.T)
+    lags = lags_for(n) if lags < 0 else lags
+    meat = long_run(scaled * left[:, None], lags)
     covariance = bread @ meat @ bread * (n / (n - k))
     total = target - target.mean()
     spread = float(total @ total)

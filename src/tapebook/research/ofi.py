@@ -35,6 +35,7 @@ from tapebook.features.ofi_levels import OfiGeneralised, OfiLevels
 from tapebook.market.errors import ConfigurationError, DataQualityError
 from tapebook.market.events import MISSING, Kind
 from tapebook.market.tape import Tape
+from tapebook.research.newey_west import lags_for, long_run
 
 __all__ = ["MODELS", "Explained", "Intervals", "explain", "intervals", "newey_west", "ridge", "table"]
 
@@ -323,12 +324,7 @@ def newey_west(x: Floats, error: Floats, lags: int | None = None) -> Floats:
     """
     n = error.size
     design = np.column_stack([np.ones(n), x])
-    lags = int(4 * (n / 100) ** (2 / 9)) if lags is None else lags
-    score = design * error[:, None]
-    middle = score.T @ score
-    for lag in range(1, lags + 1):
-        cross = score[lag:].T @ score[:-lag]
-        middle += (1 - lag / (lags + 1)) * (cross + cross.T)
+    middle = long_run(design * error[:, None], lags_for(n) if lags is None else lags)
     bread = np.linalg.pinv(design.T @ design)
     errors: Floats = np.sqrt(np.maximum(np.diag(bread @ middle @ bread), 0.0))
     return errors

@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tapebook.market.errors import ConfigurationError, DataQualityError
+from tapebook.research.newey_west import lags_for, long_run
 from tapebook.research.threads import one_thread
 
 __all__ = [
@@ -222,9 +223,9 @@ def _fit(
         b = np.concatenate([b, [rho]])
         moments = np.column_stack([moments, before * (now - rho * before)])
         slope = np.block([[slope, np.zeros((slope.shape[0], 1))], [np.zeros((1, slope.shape[0])), square / n]])
-    lags = int(4 * (n / 100) ** (2 / 9)) if lags < 0 else lags
+    lags = lags_for(n) if lags < 0 else lags
     inverse = np.linalg.inv(slope)
-    covariance = inverse @ _newey_west(moments, lags) @ inverse.T / n
+    covariance = inverse @ long_run(moments, lags) @ inverse.T / n**2
     estimates = derive(b)
     gradient = np.zeros((len(estimates), b.size))
     for i in range(b.size):
@@ -242,13 +243,3 @@ def _fit(
         n=n,
         lags=lags,
     )
-
-
-def _newey_west(moments: Floats, lags: int) -> Floats:
-    """Return the long-run variance of the moments, with Bartlett's weights."""
-    n = moments.shape[0]
-    total = moments.T @ moments / n
-    for i in range(1, lags + 1):
-        part = moments[i:].T @ moments[:-i] / n
-        total += (1.0 - i / (lags + 1)) * (part + part.T)
-    return np.asarray(total, np.float64)
