@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tapebook.features.depth import LEVELS_MAX, DepthOperator, DepthView
 from tapebook.kernels import ofi_levels as kernel
+from tapebook.kernels.ofi import N_STATE
 from tapebook.market.errors import ConfigurationError, OperatorError
 from tapebook.market.instruments import Instrument
 from tapebook.market.operators import Column, Rows, State, check_state, register
@@ -74,7 +75,7 @@ class OfiLevels:
         _check_levels(levels)
         self.levels = levels
         self.columns = level_columns(levels)
-        self._state = np.zeros(kernel.N_STATE, np.int64)
+        self._state = np.zeros(N_STATE, np.int64)
 
     def flows(self, view: DepthView) -> Floats:
         """Return the flow of each change at each level, (levels, changes)."""
@@ -147,7 +148,7 @@ class OfiGeneralised:
             raise ConfigurationError("count of a generalised flow", expected="net or gross", found=count)
         self.levels = levels
         self._gross = count == "gross"
-        self._state = np.zeros(kernel.N_STATE, np.int64)
+        self._state = np.zeros(N_STATE, np.int64)
 
     def fold(self, view: DepthView) -> Rows:
         """Return the flow of each change."""

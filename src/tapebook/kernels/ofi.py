@@ -19,7 +19,7 @@ from tapebook.market.events import MISSING
 _FAR = 9223372036854775807
 
 ARMED, THREAD, N_STATE = 0, 1, 2
-"""Places in the state, and how many there are: whether a touch to compare with stands, and its thread."""
+"""Places in the state, and how many there are: whether a touch (or book) to compare with stands, and its thread."""
 
 
 @kernel
@@ -50,6 +50,15 @@ def comparable(bid_px: int, bid_sz: int, ask_px: int, ask_sz: int) -> bool:
 
 
 @kernel
+def step_state(state: NDArray[np.int64], good: bool, thread: int) -> bool:
+    """Return whether this may be compared with what stood before, and remember whether the next one may with it."""
+    usable = good and state[ARMED] == 1 and state[THREAD] == thread
+    state[ARMED] = 1 if good else 0
+    state[THREAD] = thread
+    return usable
+
+
+@kernel
 def advance_ofi(
     bid_px: NDArray[np.int64],
     bid_sz: NDArray[np.int64],
@@ -75,13 +84,11 @@ def advance_ofi(
             continue
         good = trading[i] and comparable(bid_px[j], bid_sz[j], ask_px[j], ask_sz[j])
         out_at[n] = i
-        if good and state[ARMED] == 1 and state[THREAD] == thread[j]:
+        if step_state(state, good, thread[j]):
             out_ofi[n] = ofi_increment(
                 bid_px[i], bid_sz[i], ask_px[i], ask_sz[i], bid_px[j], bid_sz[j], ask_px[j], ask_sz[j]
             )
         else:
             out_ofi[n] = np.nan
         n += 1
-        state[ARMED] = 1 if good else 0
-        state[THREAD] = thread[j]
     return n

@@ -12,20 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tapebook.kernels import kernel
-from tapebook.kernels.ofi import comparable
+from tapebook.kernels.ofi import comparable, step_state
 from tapebook.market.events import MISSING
-
-ARMED, THREAD, N_STATE = 0, 1, 2
-"""Places in the state of what differences books: whether a book to compare with stands, and its thread."""
-
-
-@kernel
-def step_state(state: NDArray[np.int64], good: bool, thread: int) -> bool:
-    """Return whether this book may be compared with the one before, and remember whether the next one may with it."""
-    usable = good and state[ARMED] == 1 and state[THREAD] == thread
-    state[ARMED] = 1 if good else 0
-    state[THREAD] = thread
-    return usable
 
 
 @kernel

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tapebook.kernels import kernel
-from tapebook.kernels.ofi import comparable
-from tapebook.kernels.ofi_levels import step_state
+from tapebook.kernels.ofi import comparable, step_state
 from tapebook.market.events import MISSING, Flag, Kind
 
 _TRADE, _EXECUTE, _LAST = int(Kind.TRADE), int(Kind.EXECUTE), int(Flag.LAST)

@@ -51,7 +51,8 @@ class Fit:
 def ols(y: ArrayLike, x: ArrayLike, *, lags: int = -1) -> Fit:
     """Regress ``y`` on a constant and ``x`` by least squares, with HAC standard errors (Newey and West 1987).
 
-    The errors are those of a small sample, n / (n - k) times the large one's variance. Kyle's lambda of a sample is ``ols(mid_change, flow_lots).coefficients[1]``, in price per lot.
+    Kyle's lambda of a sample is ``ols(mid_change, flow_lots).coefficients[1]``, in price per lot. The variance is that
+    of a small sample: n / (n - k) times the large one's.
 
     Parameters
     ----------
