@@ -170,7 +170,7 @@ def test_a_cut_connection_is_told_and_the_client_comes_back(kind: str) -> None:
         ears = Ears(gateway)
         hearing = asyncio.create_task(ears.listen(lambda e: e.count(What.SUBSCRIBED) >= 2))
         await until(lambda: gateway.play.began_ns)
-        await switch(gateway, fault=kind, for_s=0.3)
+        await switch(gateway, fault=kind, for_s=2.0 if kind == "restart" else 0.3)
         if kind == "restart":
             async with httpx.AsyncClient(base_url=gateway.url, trust_env=False) as client:
                 assert (await client.get("/api/Status/ping")).status_code == 503

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tapebook.market.errors import StoreCorrupted, StoreError
-from tapebook.store import Lake
+from tapebook.market.parquet import write_whole
+from tapebook.store import Lake, home
 from tests.conftest import ROOT
 from tests.store.some_tapes import editions, tape_of
 from tests.store.test_imports import content
@@ -71,6 +74,30 @@ def test_a_kill_before_any_step_leaves_the_old_lake_or_the_new_one_and_importing
         assert list(lake.verify()) == [], f"killed before step {step}"
         assert content(lake) == goal, f"killed before step {step}"
     assert seen == {True, False}, "no step was before the commit, or none after it"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks are POSIX")
+def test_a_lake_is_made_under_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another import that comes first would take the half-written mark for a killed one's and remove it."""
+    import fcntl
+
+    root, real, held = tmp_path / "lake", write_whole, []
+
+    @contextlib.contextmanager
+    def watched(path: Path) -> Iterator[Path]:
+        with (root / "_tapebook" / "lock").open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held.append(path.name)
+        with real(path) as beside:
+            yield beside
+
+    monkeypatch.setattr(home, "write_whole", watched)
+    home.make(root)
+    assert held == ["lake.json"]
+    home.make(root)
+    assert held == ["lake.json"]
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import msgspec
 
 from tapebook.market.errors import SchemaMismatch, StoreError
 from tapebook.market.parquet import sync_folder, write_whole
+from tapebook.store.locks import lake_lock
 from tapebook.store.manifest import HOME, corrupted
 
 LAKE_VERSION: Final = 1
@@ -61,10 +62,12 @@ def make(root: Path) -> None:
     StoreError
         If the folder holds something else.
     """
-    if not (root / HOME / _MARK).exists():
+    mark = root / HOME / _MARK
+    if not mark.exists():
         if root.exists() and not root.is_dir():
             raise StoreError("a lake is a folder", found="a file", where=str(root), remedy="name a new folder")
-        if root.exists() and any(p.name != HOME for p in root.iterdir()):
+        strange = root.exists() and any(p.name != HOME for p in root.iterdir())
+        if strange and not mark.exists():  # partitions come behind the mark, so that others may make the same lake
             raise StoreError(
                 "the folder holds something else than a lake",
                 expected="a lake, or an empty folder",
@@ -72,11 +75,13 @@ def make(root: Path) -> None:
                 remedy="name a new folder",
             )
         (root / HOME / "sources").mkdir(parents=True, exist_ok=True)
-        with write_whole(root / HOME / _MARK) as beside, beside.open("wb") as file:
-            file.write(_mark())
-            file.flush()
-            os.fsync(file.fileno())
-        sync_folder(root)
+        with lake_lock(root):  # whoever holds it removes files that look half written
+            if not mark.exists():
+                with write_whole(mark) as beside, beside.open("wb") as file:
+                    file.write(_mark())
+                    file.flush()
+                    os.fsync(file.fileno())
+                sync_folder(root)
     check(root)
 
 
