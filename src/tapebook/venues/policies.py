@@ -23,6 +23,7 @@ __all__ = [
     "Chance",
     "Failures",
     "Stop",
+    "Streak",
     "Wait",
     "after_failures",
     "after_s",
@@ -32,6 +33,8 @@ __all__ = [
     "doubling",
     "jittered",
 ]
+
+_S: Final = 1_000_000_000
 
 
 class Chance(Protocol):
@@ -124,6 +127,52 @@ def after_failures(n: int) -> Stop:
 def after_s(s: float) -> Stop:
     """Give up when nothing worked for ``s`` seconds."""
     return Stop(lambda f: f.for_s >= s)
+
+
+class Streak:
+    """Counts failures in a row, and says how long to wait after each.
+
+    Parameters
+    ----------
+    wait, stop
+        The rules.
+    chance
+        Draws the waits.
+    steady_s
+        A connection that stood so long ends the row: what comes after it is a first failure again.
+
+    Examples
+    --------
+    >>> import random
+    >>> streak = Streak(delays(1, then=5), after_failures(3), random.Random(1), steady_s=30)
+    >>> [streak.failed(i * 10**9) for i in (0, 1)], streak.failed(99 * 10**9, opened_ns=2 * 10**9)
+    ([1.0, 5.0], 1.0)
+    >>> streak.failed(100 * 10**9), streak.failed(101 * 10**9)
+    (5.0, None)
+    """
+
+    def __init__(self, wait: Wait, stop: Stop, chance: Chance, *, steady_s: float) -> None:
+        self.n = 0
+        self._wait, self._stop, self._chance, self._steady_ns = wait, stop, chance, steady_s * _S
+        self._first_ns = 0
+
+    def failed(self, now_ns: int, opened_ns: int = 0) -> float | None:
+        """Count a failure; return how many seconds to wait, None to give up.
+
+        Parameters
+        ----------
+        now_ns
+            By a clock that does not jump.
+        opened_ns
+            When the connection that failed was opened; 0: it never was.
+        """
+        if opened_ns and now_ns - opened_ns >= self._steady_ns:
+            self.n = 0
+        if self.n == 0:
+            self._first_ns = now_ns
+        self.n += 1
+        failures = Failures(self.n, (now_ns - self._first_ns) / _S)
+        return None if self._stop(failures) else self._wait(failures, self._chance)
 
 
 NEVER: Final = Stop(lambda _: False)

@@ -30,7 +30,7 @@ from tapebook.venues.binance.sync import Rule
 from tapebook.venues.frames import Received, Told, What
 from tapebook.venues.limits import Window
 from tapebook.venues.mailbox import Mailbox, collected
-from tapebook.venues.policies import Chance, Failures
+from tapebook.venues.policies import Chance, Streak
 
 __all__ = ["Session"]
 
@@ -56,7 +56,7 @@ class _Line:
 
     async def run(self) -> None:
         timer, settings = self._session.timer, self._settings
-        n, first_ns = 0, timer()
+        streak = Streak(settings.wait, settings.stop, self._session.chance, steady_s=settings.steady_s)
         while True:
             opened_ns = 0
             try:
@@ -67,16 +67,9 @@ class _Line:
                 why: VenueError = VenueUnreachable("the venue ended the connection", where=self.name)
             except VenueError as error:
                 why = error
-            now = timer()
-            if opened_ns and now - opened_ns >= settings.steady_s * _S:
-                n = 0
-            if n == 0:
-                first_ns = now
-            n += 1
-            failures = Failures(n, (now - first_ns) / _S)
-            if settings.stop(failures):
+            wait_s = streak.failed(timer(), opened_ns)
+            if wait_s is None:
                 raise why
-            wait_s = settings.wait(failures, self._session.chance)
             await self._tell(What.LOST, f"{why}; again in {wait_s:.1f} s", since_ns=self._last_ns)
             await self._session.sleep(wait_s)
 

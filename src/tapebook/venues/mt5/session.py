@@ -22,7 +22,7 @@ from tapebook.venues.mt5.poll import TickPoll
 from tapebook.venues.mt5.settings import Settings
 from tapebook.venues.mt5.terminal import Call, Terminal, local_call, remote_call
 from tapebook.venues.mt5.wire import Book, Symbol, Ticks, write_frame
-from tapebook.venues.policies import Chance, Failures
+from tapebook.venues.policies import Chance, Streak
 
 __all__ = ["Session"]
 
@@ -95,7 +95,8 @@ class Session:
 
     async def frames(self) -> AsyncGenerator[Received | Told, None]:
         """Yield what comes, for ever; close the iterator (``contextlib.aclosing``) to let go of the terminal."""
-        n, first_ns = 0, self.timer()
+        settings = self.settings
+        streak = Streak(settings.wait, settings.stop, self.chance, steady_s=settings.steady_s)
         while True:
             opened_ns = 0
             terminal: Terminal | None = None
@@ -117,16 +118,9 @@ class Session:
             finally:
                 if terminal is not None:
                     await self._let_go(terminal)
-            now = self.timer()
-            if opened_ns and now - opened_ns >= 30 * _S:
-                n = 0
-            if n == 0:
-                first_ns = now
-            n += 1
-            failures = Failures(n, (now - first_ns) / _S)
-            if self.settings.stop(failures):
+            wait_s = streak.failed(self.timer(), opened_ns)
+            if wait_s is None:
                 raise why
-            wait_s = self.settings.wait(failures, self.chance)
             yield self._told(What.LOST, f"{why}; again in {wait_s:.1f} s", since_ns=self._last_ns)
             await self.sleep(wait_s)
 

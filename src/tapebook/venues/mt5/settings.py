@@ -33,6 +33,8 @@ class Settings:
         Patience with one question.
     wait, stop
         How long after a lost terminal to try again, and when to give up: never.
+    steady_s
+        After so long with it, the waits begin anew.
     """
 
     host: str = ""
@@ -46,3 +48,4 @@ class Settings:
     answer_s: float = 30.0
     wait: Wait = field(default_factory=lambda: jittered(delays(1, 2, 5, then=15)))
     stop: Stop = NEVER
+    steady_s: float = 30.0

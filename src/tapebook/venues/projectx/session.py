@@ -27,7 +27,7 @@ from tapebook.market.errors import ConfigurationError, VenueError, VenueUnreacha
 from tapebook.venues import signalr_hub
 from tapebook.venues.credentials import Credentials, Masking, masked
 from tapebook.venues.mailbox import Mailbox, collected
-from tapebook.venues.policies import Chance, Failures
+from tapebook.venues.policies import Chance, Streak
 from tapebook.venues.projectx import codes, rest
 from tapebook.venues.projectx.rest_session import Rest, bad_status, unreachable
 from tapebook.venues.projectx.settings import Received, Settings, Told, What
@@ -41,7 +41,6 @@ __all__ = ["Session"]
 
 Put: TypeAlias = Callable[[Received | Told], Awaitable[None]]
 
-_S: Final = 1_000_000_000
 _LOG: Final = logging.getLogger("tapebook.venues.projectx.socket")
 _LOG.setLevel(logging.INFO)  # at DEBUG the library writes requests, and the address of a hub holds the token
 _LOG.addFilter(Masking())
@@ -77,7 +76,7 @@ class _Line:
 
     async def run(self) -> None:
         timer, settings = self._session.timer, self._settings
-        n, first_ns = 0, timer()
+        streak = Streak(settings.wait, settings.stop, self._session.chance, steady_s=settings.steady_s)
         while True:
             self._opened_ns, self._why = 0, ""
             try:
@@ -87,16 +86,9 @@ class _Line:
                 if self._connection == 0 and _hopeless(error):
                     raise
                 why = error
-            now = timer()
-            if self._opened_ns and now - self._opened_ns >= settings.steady_s * _S:
-                n = 0
-            if n == 0:
-                first_ns = now
-            n += 1
-            failures = Failures(n, (now - first_ns) / _S)
-            if settings.stop(failures):
+            wait_s = streak.failed(timer(), self._opened_ns)
+            if wait_s is None:
                 raise why
-            wait_s = settings.wait(failures, self._session.chance)
             await self._tell(What.LOST, f"{masked(str(why))}; again in {wait_s:.1f} s", since_ns=self._last_ns)
             await self._session.sleep(wait_s)
 

@@ -21,7 +21,7 @@ from tapebook.market.errors import (
 from tapebook.market.events import Events
 from tapebook.market.instruments import InstrumentTable
 from tapebook.market.quarantine import Quarantine
-from tapebook.venues.policies import Chance, Failures
+from tapebook.venues.policies import Chance, Streak
 from tapebook.venues.redis.parse import Parser
 from tapebook.venues.redis.settings import Settings, shown_url
 from tapebook.venues.redis.wire import FIELD, Block, ContractTable, Keys, decode
@@ -106,15 +106,15 @@ class Session:
         """
         import redis.exceptions as errors
 
-        failed_s, failures = 0.0, 0
+        streak = Streak(self.settings.wait, self.settings.stop, self._chance, steady_s=0.0)
+        read_ns = 0  # when something was read last; 0: not since the last failure
         try:
             while True:
                 try:
                     if self._client is None:
                         yield await self._connect()
                     batch = await self._read()
-                    if failures:
-                        failures = 0
+                    read_ns = time.monotonic_ns()
                     if batch:
                         yield batch
                     self.place.update(self._taken)  # books that were passed over count as read too
@@ -122,15 +122,13 @@ class Session:
                 except errors.AuthenticationError as error:
                     raise VenueDenied("Redis does not let us in", found=self._text(error), where=self._where) from None
                 except (errors.ConnectionError, errors.TimeoutError, OSError) as error:
-                    now_s = time.monotonic()
-                    failed_s, failures = (now_s, 1) if not failures else (failed_s, failures + 1)
-                    told = Failures(failures, now_s - failed_s)
-                    if self.settings.stop(told):
+                    wait_s, read_ns = streak.failed(time.monotonic_ns(), read_ns), 0
+                    if wait_s is None:
                         raise VenueUnreachable(
                             "Redis cannot be reached", found=self._text(error), where=self._where
                         ) from None
                     await self._hang_up()
-                    await self._sleep(self.settings.wait(told, self._chance))
+                    await self._sleep(wait_s)
                 except errors.RedisError as error:
                     raise VenueError("Redis failed", found=self._text(error), where=self._where) from None
         finally:
