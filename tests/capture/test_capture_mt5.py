@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from tapebook.capture.plan import CaptureSettings, Outcome
 from tapebook.capture.session import Capture
 from tapebook.capture.settings import load_session
 from tapebook.capture.sources import SourceRequest
+from tapebook.capture.status import CaptureStatistics
 from tapebook.market.errors import VenueError
 from tapebook.market.events import Events, Flag, Kind
 from tapebook.market.instruments import InstrumentTable
@@ -39,7 +40,7 @@ def terminals(tmp_path: Path) -> Iterator[Terminals]:
 
 
 def captured(home: Path, terminals: Terminals, contract: str = SYMBOL, fault: str = "") -> tuple[Outcome, Events]:
-    """Capture until every tick of the recording is there; with a fault for a second on the way."""
+    """Capture until every tick of the recording is there; with a fault on the way, until the line is lost."""
     addresses: dict[str, Any] = {"host": "127.0.0.1", "port": terminals.port, "wait": delays(0.1, then=0.2)}
     addresses |= {"look_s": 0.2, "ticks_s": 0.05, "book_s": 0.05, "since_ms": int(terminals.ticks["time_msc"][0])}
     asked = SourceRequest(venue="mt5", contracts=(contract,), addresses=addresses)
@@ -53,17 +54,19 @@ def captured(home: Path, terminals: Terminals, contract: str = SYMBOL, fault: st
         stop = asyncio.Event()
         capture = Capture(settings, lambda _: Credentials(Secret(""), Secret("")))
         task = asyncio.create_task(capture.run(stop))
+
+        async def until(true: Callable[[CaptureStatistics], bool]) -> None:
+            while not task.done() and (capture.latest is None or not true(capture.latest)):  # noqa: ASYNC110 - no event tells
+                await asyncio.sleep(0.02)
+
         try:
-            async with asyncio.timeout(40):
+            async with asyncio.timeout(90):
                 if fault:
-                    await asyncio.sleep(1.5)
+                    await until(lambda now: now.rows.get("trades", 0) > 0 and now.rows.get("market_depth", 0) > 0)
                     terminals.fault(fault, on=True)
-                    await asyncio.sleep(1.0)
+                    await until(lambda now: now.streams[0].state == "lost")
                     terminals.fault(fault, on=False)
-                while not task.done():
-                    if capture.latest is not None and capture.latest.rows.get("trades", 0) >= trades:
-                        break
-                    await asyncio.sleep(0.05)
+                await until(lambda now: now.rows.get("trades", 0) >= trades)
         finally:
             stop.set()
             outcome.append(await asyncio.wait_for(task, 60))

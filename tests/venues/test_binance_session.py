@@ -87,15 +87,22 @@ async def playing(replay: BinanceReplay, **settings: object) -> AsyncIterator[Se
         await replay.stop()
 
 
-async def heard(session: Session, replay: BinanceReplay, s: float = 20) -> list[Item]:
+async def heard(session: Session, replay: BinanceReplay, s: float = 60, items: list[Item] | None = None) -> list[Item]:
     """Return all that comes until the recording has ended and nothing more came for a while."""
-    items: list[Item] = []
+    items = [] if items is None else items
     async with asyncio.timeout(s), aclosing(session.frames()) as frames:
         while True:
             try:
                 items.append(await asyncio.wait_for(anext(frames), 0.4 if replay.ended.is_set() else s))
             except TimeoutError:
                 return items
+
+
+async def frames_in(items: list[Item], n: int) -> None:
+    """Wait until so many frames came."""
+    async with asyncio.timeout(60):
+        while sum(isinstance(item, Received) for item in items) < n:  # noqa: ASYNC110 - a list has no event
+            await asyncio.sleep(0.005)
 
 
 def events_of(items: list[Item], parser: Parser) -> Events:
@@ -166,10 +173,11 @@ def test_a_lost_connection_is_opened_again_and_the_book_begins_anew() -> None:
     async def main() -> None:
         replay = BinanceReplay(recording(*script(300)), speed=0.3)
         async with playing(replay) as session:
-            listening = asyncio.create_task(heard(session, replay))
-            await asyncio.sleep(0.7)
+            items: list[Item] = []
+            listening = asyncio.create_task(heard(session, replay, items=items))
+            await frames_in(items, 100)
             replay.drop()
-            items = await listening
+            await listening
         assert told(items) == [What.CONNECTED, What.LOST, What.CONNECTED]
         lost = next(item for item in items if isinstance(item, Told) and item.what is What.LOST)
         assert lost.since_ns > 0
@@ -190,11 +198,12 @@ def test_another_connection_takes_over_without_a_seam(why: str) -> None:
         replay = BinanceReplay(recording(*script(300)), speed=0.3)
         life_s = 0.5 if why == "its time is over" else 1000.0
         async with playing(replay, life_s=life_s, beside_s=0.2) as session:
-            listening = asyncio.create_task(heard(session, replay))
-            await asyncio.sleep(0.7)
+            items: list[Item] = []
+            listening = asyncio.create_task(heard(session, replay, items=items))
+            await frames_in(items, 100)
             if life_s > 1:
                 await replay.announce_shutdown()
-            items = await listening
+            await listening
         assert told(items)[:2] == [What.CONNECTED, What.JOINED]
         assert What.LOST not in told(items)
         received = [item for item in items if isinstance(item, Received)]
@@ -215,11 +224,12 @@ def test_a_take_over_that_fails_is_tried_again_soon(monkeypatch: pytest.MonkeyPa
     async def main() -> None:
         replay = BinanceReplay(recording(*script(300)), speed=0.3)
         async with playing(replay, life_s=1000.0, beside_s=0.2) as session:
-            listening = asyncio.create_task(heard(session, replay))
-            await asyncio.sleep(0.7)
+            items: list[Item] = []
+            listening = asyncio.create_task(heard(session, replay, items=items))
+            await frames_in(items, 100)
             replay.busy = 2
             await replay.announce_shutdown()
-            items = await listening
+            await listening
         assert told(items)[:4] == [What.CONNECTED, What.FAILED, What.FAILED, What.JOINED]
         events = events_of(items, Parser(["BTCUSDT"], InstrumentTable()))
         assert trades_of(events) == list(range(10, 300))

@@ -30,7 +30,7 @@ from tapebook.venues.mt5.poll import TickPoll
 from tapebook.venues.mt5.session import Session
 from tapebook.venues.mt5.settings import Settings
 from tapebook.venues.mt5.terminal import Terminal, local_call, remote_call
-from tapebook.venues.mt5.wire import TICK
+from tapebook.venues.mt5.wire import TICK, Book, Ticks, read_frame, ticks_of
 from tapebook.venues.policies import after_failures, delays
 from tests.processes import running
 from tests.venues.mt5_server import NO_BOOK, SYMBOL
@@ -113,23 +113,32 @@ def session_of(terminals: Terminals, **settings: Any) -> Session:
     return Session(where, clock=WallClock(), chance=random.Random(1), contracts=[SYMBOL], since_ms=first_ms)
 
 
-async def until(session: Session, n_ticks: int, s: float = 30) -> list[Item]:
-    """Return what comes until so many ticks came, in whichever frames."""
+async def until(
+    session: Session, n_ticks: int, s: float = 60, *, terminals: Terminals | None = None, fault: str = ""
+) -> list[Item]:
+    """Return what comes until so many ticks came, in whichever frames.
+
+    A fault begins when ticks and (where it is asked for often) a book came, and ends when the session has told that the
+    terminal is lost.
+    """
     items: list[Item] = []
     seen = 0
+    shown = session.settings.book_s >= 1
+    left = [True, False] if terminals is not None and fault else []
     async with asyncio.timeout(s), aclosing(session.frames()) as frames:
         async for item in frames:
             items.append(item)
             if isinstance(item, Received):
                 seen += tick_rows([item]).size
+                shown = shown or isinstance(read_frame(item.data), Book)
                 if seen >= n_ticks:
                     break
+            if terminals is not None and left and (seen and shown if left[0] else What.LOST in told(items)):
+                terminals.fault(fault, on=left.pop(0))
     return items
 
 
 def tick_rows(items: list[Item]) -> Any:
-    from tapebook.venues.mt5.wire import Ticks, read_frame, ticks_of
-
     frames = [read_frame(item.data) for item in items if isinstance(item, Received)]
     return np.concatenate([np.zeros(0, TICK), *(ticks_of(f.rows) for f in frames if isinstance(f, Ticks))])
 
@@ -192,15 +201,8 @@ def test_books_are_samples_and_the_same_one_again_says_nothing(terminals: Termin
 def test_a_terminal_that_comes_back_has_kept_the_ticks_of_meanwhile(terminals: Terminals, fault: str) -> None:
     terminals.start()
 
-    async def main() -> list[Item]:
-        listening = asyncio.create_task(until(session_of(terminals, ticks_s=0.03, book_s=0.05), N))
-        await asyncio.sleep(1.5)
-        terminals.fault(fault, on=True)
-        await asyncio.sleep(1.0)
-        terminals.fault(fault, on=False)
-        return await listening
-
-    items = asyncio.run(main())
+    session = session_of(terminals, ticks_s=0.03, book_s=0.05)
+    items = asyncio.run(until(session, N, terminals=terminals, fault=fault))
     assert What.LOST in told(items)
     assert told(items).count(What.CONNECTED) >= 2
     assert (tick_rows(items) == terminals.ticks).all()
@@ -212,16 +214,8 @@ def test_a_terminal_that_comes_back_has_kept_the_ticks_of_meanwhile(terminals: T
 def test_a_terminal_that_hangs_is_given_up_and_taken_up_again(terminals: Terminals) -> None:
     terminals.start()
 
-    async def main() -> list[Item]:
-        session = session_of(terminals, ticks_s=0.03, book_s=0.05, answer_s=0.5)
-        listening = asyncio.create_task(until(session, N, s=60))
-        await asyncio.sleep(1.5)
-        terminals.fault("hang", on=True)
-        await asyncio.sleep(1.5)
-        terminals.fault("hang", on=False)
-        return await listening
-
-    items = asyncio.run(main())
+    session = session_of(terminals, ticks_s=0.03, book_s=0.05, answer_s=0.5)
+    items = asyncio.run(until(session, N, terminals=terminals, fault="hang"))
     assert What.LOST in told(items)
     assert (tick_rows(items) == terminals.ticks).all()
 
@@ -250,13 +244,8 @@ def test_a_server_that_is_killed_is_told_and_tried_again(terminals: Terminals) -
 def test_a_reloaded_history_is_told_and_nothing_comes_twice(terminals: Terminals) -> None:
     terminals.start()
 
-    async def main() -> list[Item]:
-        listening = asyncio.create_task(until(session_of(terminals, ticks_s=0.03, book_s=1), N - 20, s=30))
-        await asyncio.sleep(1.5)
-        terminals.fault("reloaded", on=True)
-        return await listening
-
-    items = asyncio.run(main())
+    session = session_of(terminals, ticks_s=0.03, book_s=1)
+    items = asyncio.run(until(session, N - 20, terminals=terminals, fault="reloaded"))
     assert any("history is another" in item.text for item in items if isinstance(item, Told))
     rows = tick_rows(items)
     assert (np.diff(rows["time_msc"]) >= 0).all()
