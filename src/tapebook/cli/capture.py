@@ -142,10 +142,10 @@ def register(app: typer.Typer) -> None:
             interval_s=interval,
             metrics_port=metrics,
         )
-        named = _given(venue=venue, contract=contract)
+        named = _given(venue=venue or None, contract=contract or None)
         if recover or every:
-            _refuse({**named, **of_venues, **_given(config=config)}, "--recover reads what was captured")
-            _refuse({n: v for n, v in of_all.items() if n not in ("home", "database")}, "--recover takes no")
+            idle = {n: value for n, value in of_all.items() if n not in ("home", "database")}
+            _refuse({**named, **of_venues, **idle, **_given(config=config)}, "--recover captures nothing")
             _recover(session, home or HOME, db or "", every=every, as_json=as_json)
             return
         if session:
