@@ -19,6 +19,8 @@ from tapebook.market.instruments import Instrument
 from tests.oracles import bars as oracle
 from tests.tapes import TICK, random_levels
 
+pytestmark = pytest.mark.uncompiled
+
 ES = Instrument(symbol="ESH4", venue="CME", tick_e9=TICK, calendar="24-7", kind="future")
 RULES = ["time:10ms", "tick:7", "volume:60", "dollar:9000000", "range:3", "reversal:3", "renko:2", "delta:40"]
 RULES += ["tick-imbalance:20", "volume-imbalance:20", "dollar-imbalance:20", "tick-runs:20", "volume-runs:20"]
@@ -29,7 +31,6 @@ def trades_of(events: Events) -> list[oracle.Trade]:
     return [(int(r["ts_event_ns"]), int(r["price"]), int(r["qty_lots"]), int(r["side"])) for r in rows]
 
 
-@pytest.mark.uncompiled
 @pytest.mark.parametrize("text", ["time:10ms", "tick:7", "volume:60", "range:3", "reversal:3", "delta:40"])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_bars_and_cells_equal_the_definition(text: str, seed: int) -> None:

@@ -15,6 +15,8 @@ from tapebook.market.operators import Rows
 from tapebook.models.hawkes import Hawkes
 from tests.tapes import random_anything, random_levels
 
+pytestmark = pytest.mark.uncompiled
+
 INSTRUMENT = Instrument(symbol="AAA", venue="X", tick_e9=250_000_000)
 START = 1_710_252_000_000_000_000
 MODEL = Hawkes(

@@ -151,6 +151,7 @@ def tape(name: str, seed: int, n: int) -> Events:
     return events
 
 
+@pytest.mark.uncompiled
 @pytest.mark.parametrize("moments", MOMENTS)
 @pytest.mark.parametrize("names", SETS, ids="+".join)
 @pytest.mark.parametrize("kind", TAPES)
@@ -174,6 +175,7 @@ def test_a_table_keeps_the_laws_of_operators(names: tuple[str, ...], moments: st
         check_all(maker(names, MOMENTS[moments]), tape(kind, 5, 300))
 
 
+@pytest.mark.uncompiled
 def test_columns_of_one_name_carry_their_feature() -> None:
     table = maker(("effective_spread", "quoted_spread"), EveryTrade)()
     names = [c.name for c in table.columns]
@@ -182,6 +184,7 @@ def test_columns_of_one_name_carry_their_feature() -> None:
     assert list(table.advance(random_levels(1, 50))) == names
 
 
+@pytest.mark.uncompiled
 def test_an_order_flow_sampled_adds_up_to_the_flow_of_every_event() -> None:
     events = random_levels(8, 400)
     fine = maker(("ofi",), EveryEvent)().advance(events)["ofi_lots"]
@@ -197,6 +200,7 @@ def _after(events: Events) -> Events:
     return late
 
 
+@pytest.mark.uncompiled
 def test_a_boundary_is_told_by_the_first_event_past_it_and_empty_intervals_are_not() -> None:
     history, _ = random_history(4, 2, holes=0)
     one = history[:1]
@@ -206,6 +210,7 @@ def test_a_boundary_is_told_by_the_first_event_past_it_and_empty_intervals_are_n
     assert rows["ts_ns"].tolist() == [10 * UNIT, 11 * UNIT, 12 * UNIT]
 
 
+@pytest.mark.uncompiled
 def test_what_the_tape_does_not_hold_is_missing_and_no_zero() -> None:
     events = random_levels(2, 300)
     quotes = events[events["kind"] != Kind.TRADE]
@@ -219,6 +224,7 @@ def test_what_the_tape_does_not_hold_is_missing_and_no_zero() -> None:
     assert all(np.isnan(c).all() for n, c in rows.items() if n != "ts_ns")
 
 
+@pytest.mark.uncompiled
 def test_a_feature_of_two_parameters_stands_twice_in_a_table() -> None:
     fast = part_of("fast", registered()["windows"], ES, 1, windows_ms=(5.0,))
     slow = part_of("slow", registered()["windows"], ES, 1, windows_ms=(5.0, 50.0))
@@ -250,6 +256,7 @@ class _Late:
 LATE = (Column("ts_ns", "ns", "another clock"), Column("seen", "", "events"))
 
 
+@pytest.mark.uncompiled
 @pytest.mark.parametrize("moments", MOMENTS)
 def test_a_feature_whose_rows_are_stamped_otherwise_is_run_from_sample_to_sample(moments: str) -> None:
     def new() -> Sampled:
@@ -273,6 +280,7 @@ class _Fickle(_Late):
         return {"ts_ns": view.ts_ns[:1] if first else view.clock_ns[:1] + 1}
 
 
+@pytest.mark.uncompiled
 def test_a_feature_that_stamps_now_so_and_now_otherwise_is_named() -> None:
     table = Sampled(ES, 1, [Part("fickle", LATE[:1], _Fickle)], EveryEvent())
     table.advance(random_levels(1, 50))
@@ -280,12 +288,14 @@ def test_a_feature_that_stamps_now_so_and_now_otherwise_is_named() -> None:
         table.advance(random_levels(2, 50))
 
 
+@pytest.mark.uncompiled
 def test_columns_that_were_not_promised_are_told() -> None:
     part = Part("late", (*LATE, Column("x", "1", "not there")), _Late)
     with pytest.raises(ConfigurationError, match="keep its word"):
         Sampled(ES, 1, [part], EveryEvent())
 
 
+@pytest.mark.uncompiled
 @pytest.mark.parametrize("text", ["", "events", "0s", "-1s", "1.0000000001s", "bar", "5"])
 def test_steps_that_mean_nothing_are_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match="sampling step"):

@@ -27,6 +27,7 @@ def test_every_method_has_the_mean_and_variance_of_theory(method: str) -> None:
     assert counts.var() == pytest.approx(variance, rel=0.15)
 
 
+@pytest.mark.uncompiled
 @pytest.mark.parametrize(("model", "method"), [(ONE, "exact"), (TWO, "thinning"), (TWO, "clusters"),
                                                (SUM, "thinning"), (SUM, "clusters")])  # fmt: skip
 def test_what_is_drawn_passes_for_the_model_and_not_for_another(model: Hawkes, method: str) -> None:
@@ -39,18 +40,21 @@ def test_what_is_drawn_passes_for_the_model_and_not_for_another(model: Hawkes, m
     assert ks_distance(x) > 1.63 / np.sqrt(x.size)
 
 
+@pytest.mark.uncompiled
 def test_two_types_come_at_their_mean_rates() -> None:
     for method in ("thinning", "clusters"):
         _, types = TWO.simulate(50_000.0, np.random.default_rng(3), method=method)
         assert np.bincount(types) / 50_000 == pytest.approx(TWO.mean_rates, rel=0.03)
 
 
+@pytest.mark.uncompiled
 def test_a_seed_draws_the_same_events_twice() -> None:
     first, again = (SUM.simulate(500.0, np.random.default_rng(9)) for _ in range(2))
     assert first[0].tobytes() == again[0].tobytes()
     assert first[0].size > 100
 
 
+@pytest.mark.uncompiled
 def test_the_forecast_is_the_mean_of_what_then_happens() -> None:
     rng = np.random.default_rng(4)
     past: NDArray[np.float64] = np.array([0.2, 0.5, 0.6, 0.9])
@@ -71,6 +75,7 @@ def _descendants(rng: np.random.Generator, left: float) -> int:
     return sum(1 + _descendants(rng, left - a) for a in ages if a < left)
 
 
+@pytest.mark.uncompiled
 def test_an_exploding_process_is_told_and_not_drawn() -> None:
     wild = Hawkes(np.array([1.0, 1.0]), np.array([[0.2, 2.0], [0.9, 0.1]])[:, :, None], np.ones((2, 1)))
     assert wild.branching_ratio > 1  # though no type feeds itself much
@@ -80,6 +85,7 @@ def test_an_exploding_process_is_told_and_not_drawn() -> None:
         wild.simulate(10.0, np.random.default_rng(0))
 
 
+@pytest.mark.uncompiled
 def test_arrays_that_do_not_fit_and_values_out_of_range_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="fit together"):
         Hawkes(np.array([1.0]), np.ones((2, 2, 1)), np.ones((1, 1)))
@@ -90,6 +96,7 @@ def test_arrays_that_do_not_fit_and_values_out_of_range_are_refused() -> None:
         TWO.simulate(1.0, np.random.default_rng(0), method="exact")
 
 
+@pytest.mark.uncompiled
 def test_a_power_law_falls_with_its_exponent() -> None:
     h = power_law(0.3, 0.7, 0.4, 0.01, n_exp=24)
     ages = np.logspace(0, 2, 5)  # the middle of its six decades from 0.01 on
@@ -103,6 +110,7 @@ def test_a_power_law_falls_with_its_exponent() -> None:
     assert two.children == pytest.approx(np.array([[0.4, 0.1], [0.2, 0.3]]))
 
 
+@pytest.mark.uncompiled
 def test_a_change_of_unit_changes_no_number_of_children() -> None:
     times, types = TWO.simulate(300.0, np.random.default_rng(5))
     in_ms = TWO.scaled(1e-3)

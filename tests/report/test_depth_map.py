@@ -6,6 +6,8 @@ import pytest
 from tapebook.market.events import MISSING
 from tapebook.report.depth_map import COLUMNS_MAX, DepthMap
 
+pytestmark = pytest.mark.uncompiled
+
 TICK = 250_000_000
 
 
