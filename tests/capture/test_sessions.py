@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from tapebook.capture import session_prune
+from tapebook.capture.backup_files import is_backup
 from tapebook.capture.recover import recover_session
 from tapebook.capture.session_backup import backup_session, check_backup, restore_session
 from tapebook.capture.session_compare import compare_sessions
@@ -369,6 +370,28 @@ def test_a_backup_of_a_running_session_is_consistent(tmp_path: Path) -> None:
         verdict = verify_captured(session)
         assert verdict.ok, verdict.problems
         assert verdict.frames == copy.last_sequence
+
+
+def test_a_backup_is_checked_to_the_last_byte_in_its_archive_too(tmp_path: Path) -> None:
+    session = captured(str(make_session(tmp_path / "home", n=500)))
+    done = backup_session(session, tmp_path / "a.tar", now_ns=1)
+    assert check_backup(done.path) == done
+    assert is_backup(done.path)
+    content = bytearray(done.path.read_bytes())
+    content[content.index(b"SQLite format") + 40] ^= 1
+    (tmp_path / "b.tar").write_bytes(content)
+    with pytest.raises(StoreCorrupted, match="is not what was copied"):
+        check_backup(tmp_path / "b.tar")
+    folder = backup_session(session, tmp_path / "copies", now_ns=1).path
+    (folder / "beside").symlink_to(folder / "session.json")
+    with pytest.raises(StoreCorrupted, match="no part of the backup"):
+        check_backup(folder)
+    (folder / "beside").unlink()
+    (folder / "journal").rename(tmp_path / "journal")
+    (folder / "journal").symlink_to(tmp_path / "journal")
+    with pytest.raises(StoreCorrupted, match="is missing"):
+        check_backup(folder)
+    assert list(tmp_path.glob(".*")) == []
 
 
 def test_a_damaged_backup_is_not_restored(tmp_path: Path) -> None:

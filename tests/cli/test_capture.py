@@ -41,11 +41,11 @@ def sender(n: int, rate: float) -> Iterator[str]:
         yield f"http://127.0.0.1:{json.loads(process.stdout.readline())['port']}"
 
 
-def started(url: str, home: Path, *more: str) -> subprocess.Popen[str]:
+def started(url: str, home: Path, *more: str) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "tapebook", "capture", "--venue", "projectx", "--contract", CONTRACT]
     command += ["--gateway", url, "--home", str(home), "--name", "s", "--interval", "0.2", *more]
     environment = os.environ | {"TAPEBOOK_PROJECTX_USER": "me", "TAPEBOOK_PROJECTX_API_KEY": KEY}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
 def until(true: Callable[[], bool], seconds: float = 30.0) -> None:
@@ -72,8 +72,7 @@ def rows_in(home: Path) -> int:
 
 @pytest.mark.slow
 def test_ctrl_c_ends_it_cleanly_and_nothing_secret_is_anywhere(tmp_path: Path) -> None:
-    with sender(100_000, 2_000) as url:
-        process = started(url, tmp_path, "--json")
+    with sender(100_000, 2_000) as url, started(url, tmp_path, "--json") as process:
         until(lambda: rows_in(tmp_path) > 50)
         arguments = Path(f"/proc/{process.pid}/cmdline").read_bytes() if sys.platform == "linux" else b""
         process.send_signal(signal.SIGINT)
@@ -92,8 +91,7 @@ def test_ctrl_c_ends_it_cleanly_and_nothing_secret_is_anywhere(tmp_path: Path) -
 def test_a_killed_capture_is_brought_up_to_date_by_its_follower_and_by_recover(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with sender(100_000, 2_000) as url:
-        process = started(url, tmp_path)
+    with sender(100_000, 2_000) as url, started(url, tmp_path) as process:
         until(lambda: rows_in(tmp_path) > 50)
         process.kill()
         process.communicate()
@@ -121,8 +119,7 @@ def test_a_killed_capture_is_brought_up_to_date_by_its_follower_and_by_recover(
 
 @pytest.mark.slow
 def test_the_time_ends_it(tmp_path: Path) -> None:
-    with sender(100_000, 500) as url:
-        process = started(url, tmp_path, "--duration", "1.5", "--no-depth")
+    with sender(100_000, 500) as url, started(url, tmp_path, "--duration", "1.5", "--no-depth") as process:
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert "the time is over" in out
@@ -145,6 +142,9 @@ def told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int,
         (["--recover"], 2, "name a SESSION"),
         (["--recover", "nothing"], 1, "no such session"),
         (["s"], 2, "with --recover only"),
+        (["--venue", "projectx", "--contract", "X", "--zone", "NY+7"], 2, "--zone"),
+        (["--venue", "binance", "--contract", "X", "--single-trades"], 2, "--single-trades"),
+        (["--venue", "mt5", "--contract", "X", "--gateway", "http://127.0.0.1:1"], 2, "--gateway"),
         (["--venue", "projectx", "--venue", "b", "--contract", "X"], 2, "VENUE:X"),
         (["--venue", "projectx", "--contract", "X", "--no-quotes", "--no-trades", "--no-depth"], 1, "nothing to hear"),
         (["--venue", "projectx", "--contract", "X"], 1, "no credentials"),
@@ -192,6 +192,33 @@ def test_options_beside_a_file_count_or_are_refused(
     assert told(["--config", path, "--metrics", "0", "--memory-mb", "300", "--sync-ms", "0"], capsys)[0] == 1
     (settings,) = seen
     assert (settings.batch_rows, settings.metrics_port, settings.memory_mb, settings.limits.sync_s) == (7, 0, 300, 0)
+
+
+def test_the_help_tells_the_defaults_of_the_file(capsys: pytest.CaptureFixture[str]) -> None:
+    from typing import get_args, get_type_hints
+
+    import typer
+
+    from tapebook.capture.config import CaptureFile
+    from tapebook.cli.capture import register
+
+    app = typer.Typer()
+    register(app)
+    command = app.registered_commands[0].callback
+    assert command is not None
+    options = {
+        "batch_size": "batch_rows",
+        "batch_timeout": "batch_timeout_s",
+        "memory_mb": "memory_mb",
+        "disk_warn_mb": "disk_warn_mb",
+        "disk_stop_mb": "disk_stop_mb",
+        "sync_ms": "sync_ms",
+        "interval": "interval_s",
+    }
+    hints = get_type_hints(command, include_extras=True)
+    file = CaptureFile(venue=[])
+    for option, setting in options.items():
+        assert f"({getattr(file, setting):,g})" in get_args(hints[option])[1].help, option
 
 
 def write(path: Path, text: str, mode: int = 0o600) -> Path:

@@ -69,6 +69,9 @@ def test_a_session_whose_file_is_damaged_keeps_nobody_from_the_others(
     assert (broken["name"], broken["state"], tuesday["state"]) == ("broken", "incomplete", "killed")
     assert "cannot be read" in broken["error"]
     assert tuesday["rows"] > 50
+    (home / "broken" / "pruned.json").write_text("{")
+    assert run("prune", "--older-than", "1s", "--dry-run") == 0
+    capsys.readouterr()
     assert run("show", "broken") == 1
     assert "put the file back" in capsys.readouterr().err
     assert run("list", "--json") == 0

@@ -18,22 +18,27 @@ import contextlib
 import os
 import shutil
 import sqlite3
-import tarfile
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import msgspec
-import zstandard
 
+from tapebook.capture.backup_files import (
+    ARCHIVES,
+    MANIFEST,
+    BackupFile,
+    Manifest,
+    checked,
+    opened,
+    pack,
+)
 from tapebook.capture.recover import recover_session
 from tapebook.capture.session_files import sha256_of, write_file
 from tapebook.capture.session_prune import KEPT
 from tapebook.capture.sessions import PRUNED, Captured, open_database_of
 from tapebook.capture.settings import DATABASE, HOME, JOURNAL, load_session, save_session, without_password
-from tapebook.market.errors import ConfigurationError, StoreCorrupted, StoreError
+from tapebook.market.errors import StoreError
 from tapebook.market.parquet import sync_folder
 from tapebook.market.tape import Progress
 from tapebook.store.capture_copy import copy_session
@@ -41,29 +46,9 @@ from tapebook.store.database import DatabaseError, open_database
 from tapebook.store.journal_files import Segment, segments
 from tapebook.store.journal_format import PAGE_BYTES, Frame, Stop, find_record, read_records
 
-__all__ = ["BackupReport", "backup_session", "check_backup", "is_backup", "restore_session"]
+__all__ = ["BackupReport", "backup_session", "check_backup", "restore_session"]
 
-_MANIFEST: Final = "backup.json"
-_VERSION: Final = 1
-_ARCHIVES: Final = (".tar", ".tar.zst")
 _PIECE: Final = 1 << 20
-
-
-class _File(msgspec.Struct, frozen=True):
-    path: str
-    size_bytes: int
-    sha256: str
-
-
-class _Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    name: str
-    venue: str
-    state: str
-    made_ns: int
-    watermark: int  # the copied rows are complete up to this frame
-    last_sequence: int  # the copied journal's last frame; 0: it has none
-    files: list[_File]
-    version: int = _VERSION
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +82,7 @@ def backup_session(session: Captured, target: Path, *, now_ns: int, progress: Pr
     StoreError
         If something of that name is there, or the session has neither journal nor database.
     """
-    packed = target.name.endswith(_ARCHIVES)
+    packed = target.name.endswith(ARCHIVES)
     final = target if packed else target / session.name
     if final.exists():
         raise StoreError("there is something of this name", where=str(final), remedy="choose another name")
@@ -110,7 +95,7 @@ def backup_session(session: Captured, target: Path, *, now_ns: int, progress: Pr
         folder.mkdir()
         manifest = _copy(session, folder, now_ns, progress or Progress())
         if packed:
-            _pack(folder, session.name, beside, zstd=target.name.endswith(".zst"))
+            pack(folder, session.name, beside, zstd=target.name.endswith(".zst"))
         beside.replace(final)
         sync_folder(final.parent)
     finally:
@@ -120,7 +105,7 @@ def backup_session(session: Captured, target: Path, *, now_ns: int, progress: Pr
     return _report(manifest, final)
 
 
-def _report(manifest: _Manifest, path: Path) -> BackupReport:
+def _report(manifest: Manifest, path: Path) -> BackupReport:
     return BackupReport(
         name=manifest.name,
         path=path,
@@ -131,13 +116,8 @@ def _report(manifest: _Manifest, path: Path) -> BackupReport:
     )
 
 
-def is_backup(path: Path) -> bool:
-    """Whether :func:`backup_session` made it, by its name or its manifest."""
-    return path.is_file() if path.name.endswith(_ARCHIVES) else (path / _MANIFEST).is_file()
-
-
 def check_backup(backup: Path) -> BackupReport:
-    """Compare every file of a backup, folder or archive, with its manifest; an archive is unpacked for it and removed.
+    """Compare every file of a backup, folder or archive, with its manifest; nothing is written.
 
     Raises
     ------
@@ -146,8 +126,7 @@ def check_backup(backup: Path) -> BackupReport:
     StoreCorrupted
         If a file is missing or is not what was copied.
     """
-    with tempfile.TemporaryDirectory(prefix="tapebook-") as folder, _opened(backup, Path(folder)) as source:
-        return _report(_checked(source), backup)
+    return _report(checked(backup), backup)
 
 
 def restore_session(backup: Path, *, home: Path = HOME, name: str = "", database: str = "") -> Path:
@@ -172,15 +151,15 @@ def restore_session(backup: Path, *, home: Path = HOME, name: str = "", database
         If the backup is not what was written.
     """
     home.mkdir(parents=True, exist_ok=True)
-    with _opened(backup, home) as source:
-        manifest = _checked(source)
+    with opened(backup, home) as source:
+        manifest = checked(source)
         final = home / (name or manifest.name)
         if final.exists():
             raise StoreError("there is a session of this name", where=str(final), remedy="name another folder (--as)")
         beside = home / f".{final.name}.{os.getpid()}.part"
         try:
             shutil.copytree(source, beside)
-            (beside / _MANIFEST).unlink()
+            (beside / MANIFEST).unlink()
             if (beside / "session.json").is_file():
                 _told_anew(beside, final, manifest, database)
             sync_folder(beside)
@@ -199,7 +178,7 @@ def restore_session(backup: Path, *, home: Path = HOME, name: str = "", database
 # ---- copying -------------------------------------------------------------------------------------------------------
 
 
-def _copy(session: Captured, folder: Path, now_ns: int, progress: Progress) -> _Manifest:
+def _copy(session: Captured, folder: Path, now_ns: int, progress: Progress) -> Manifest:
     watermark = _copy_rows(session, folder / DATABASE) if session.has_database else 0
     last = 0
     if session.folder is not None:
@@ -209,14 +188,14 @@ def _copy(session: Captured, folder: Path, now_ns: int, progress: Progress) -> _
         if session.journal is not None:
             last = _copy_journal(session.journal, folder / JOURNAL, progress)
     files = [
-        _File(str(path.relative_to(folder).as_posix()), path.stat().st_size, sha256_of(path))
+        BackupFile(path.relative_to(folder).as_posix(), path.stat().st_size, sha256_of(path))
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     ]
     for file in files:
         with (folder / file.path).open("rb") as written:
             os.fsync(written.fileno())
-    manifest = _Manifest(
+    manifest = Manifest(
         name=session.name,
         venue=session.venue,
         state=session.state,
@@ -225,7 +204,7 @@ def _copy(session: Captured, folder: Path, now_ns: int, progress: Progress) -> _
         last_sequence=last,
         files=files,
     )
-    write_file(folder / _MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
+    write_file(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
     return manifest
 
 
@@ -306,87 +285,7 @@ def _copy_open(segment: Segment, target: Path) -> int:
     return last
 
 
-# ---- archives ------------------------------------------------------------------------------------------------------
-
-
-def _pack(folder: Path, name: str, target: Path, *, zstd: bool) -> None:
-    def plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
-        info.uid = info.gid = 0
-        info.uname = info.gname = ""
-        return info
-
-    with target.open("wb") as file:
-        with contextlib.ExitStack() as stack:
-            sink: IO[bytes] = file
-            if zstd:
-                sink = stack.enter_context(zstandard.ZstdCompressor(level=3).stream_writer(file, closefd=False))
-            archive = stack.enter_context(tarfile.open(fileobj=sink, mode="w|"))
-            archive.add(folder, name, filter=plain)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-@contextlib.contextmanager
-def _opened(backup: Path, home: Path) -> Iterator[Path]:
-    """Give the folder of a backup; an archive is unpacked beside where it will stand."""
-    if backup.is_dir():
-        yield backup
-        return
-    if not backup.is_file():
-        raise ConfigurationError("there is no such backup", where=str(backup), remedy="name its folder or archive")
-    folder = home / f".restore.{os.getpid()}.part"
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        folder.mkdir()
-        try:
-            with contextlib.ExitStack() as stack:
-                source: IO[bytes] = stack.enter_context(backup.open("rb"))
-                if backup.name.endswith(".zst"):
-                    source = stack.enter_context(zstandard.ZstdDecompressor().stream_reader(source))
-                stack.enter_context(tarfile.open(fileobj=source, mode="r|")).extractall(folder, filter="data")
-        except (tarfile.TarError, zstandard.ZstdError, EOFError) as error:
-            raise StoreCorrupted(
-                "the archive cannot be unpacked", found=str(error), where=str(backup), remedy="restore another copy"
-            ) from None
-        inner = [path for path in folder.iterdir() if path.is_dir()]
-        if len(inner) != 1:
-            raise StoreError("this is no backup of a session", expected="one folder in it", where=str(backup))
-        yield inner[0]
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _checked(folder: Path) -> _Manifest:
-    """Return a backup's manifest, once every file is what it says."""
-    try:
-        manifest = msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=_Manifest)
-    except FileNotFoundError:
-        raise StoreError("this is no backup of a session", expected=_MANIFEST, where=str(folder)) from None
-    except msgspec.DecodeError as error:
-        raise StoreCorrupted("the backup's manifest cannot be read", found=str(error), where=str(folder)) from None
-    if manifest.version > _VERSION:
-        raise StoreError("a newer program made the backup", found=f"version {manifest.version}", where=str(folder))
-    for file in manifest.files:
-        path = folder / file.path
-        inside = path.resolve().is_relative_to(folder.resolve())
-        if not inside or not path.is_file():
-            raise StoreCorrupted("a file of the backup is missing", expected=file.path, where=str(folder))
-        if path.stat().st_size != file.size_bytes or sha256_of(path) != file.sha256:
-            raise StoreCorrupted(
-                "a file of the backup is not what was copied",
-                expected=f"{file.size_bytes} bytes, SHA-256 {file.sha256[:16]}…",
-                found=f"{path.stat().st_size} bytes, SHA-256 {sha256_of(path)[:16]}…",
-                where=str(path),
-                remedy="restore another copy",
-            )
-    listed = {file.path for file in manifest.files} | {_MANIFEST}
-    strange = [p for p in folder.rglob("*") if p.is_file() and p.relative_to(folder).as_posix() not in listed]
-    if strange:
-        raise StoreCorrupted("a file that is no part of the backup", where=str(strange[0]), remedy="remove it")
-    return manifest
-
-
-def _told_anew(folder: Path, final: Path, manifest: _Manifest, database: str) -> None:
+def _told_anew(folder: Path, final: Path, manifest: Manifest, database: str) -> None:
     """Write into the session's file where its rows are now."""
     about = load_session(folder)
     own = (folder / DATABASE).is_file()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from tapebook.market.parquet import write_whole
 
-__all__ = ["sha256_of", "write_file"]
+__all__ = ["sha256_in", "sha256_of", "write_file"]
 
 _PIECE: Final = 1 << 20
 
@@ -22,10 +22,15 @@ def write_file(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def sha256_in(file: IO[bytes]) -> str:
+    """Return the SHA-256 of what a file holds from here on."""
+    digest = hashlib.sha256()
+    while piece := file.read(_PIECE):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
 def sha256_of(path: Path) -> str:
     """Return a file's SHA-256."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
+        return sha256_in(file)

@@ -75,6 +75,8 @@ def candidates(sessions: Iterable[Captured], before_ns: int) -> list[Captured]:
     """Return the sessions that ended before a time and still have something to give back; never one that runs."""
     out = []
     for session in sessions:
+        if session.state == "damaged":
+            continue
         pruned = load_pruned(session.folder) if session.folder is not None else None
         half = pruned is not None and not pruned.done
         if session.folder is None or session.state == "running" or (pruned is not None and not half):

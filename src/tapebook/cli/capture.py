@@ -30,6 +30,13 @@ _OPTION_OF = {  # of settings that are not called as their options
     "interval_s": "--interval",
     "metrics_port": "--metrics",
 }
+_FOR = {  # options that only some venues understand
+    "gateway": ("projectx", "binance"),
+    "terminal": ("mt5",),
+    "zone": ("mt5",),
+    "single_trades": ("binance-",),
+    "credentials": ("projectx",),
+}
 _EXAMPLE = "Example: tapebook capture --venue projectx --contract CON.F.US.MNQ.M25 --duration 300"
 
 
@@ -154,8 +161,14 @@ def register(app: typer.Typer) -> None:
             _refuse({**named, **of_venues}, "--config says that of each venue")
             file = load_capture_file(config)
         else:
+            by_venue = _by_venue(venue or [], contract or [])
+            for option, whose in _FOR.items():
+                if not any(one.startswith(whose) for one in by_venue):
+                    _refuse(
+                        {n: of_venues[n] for n in (option,) if n in of_venues}, f"of no use to {', '.join(by_venue)}"
+                    )
             entries = []
-            for one, ids in _by_venue(venue or [], contract or []).items():
+            for one, ids in by_venue.items():
                 where = {n: of_venues[n] for n in ("gateway", "terminal", "zone", "single_trades") if n in of_venues}
                 what = {n: value for n, value in of_venues.items() if n not in where}
                 addresses = _addresses(one, where.pop("gateway", ""), os.environ, **where)

@@ -132,7 +132,8 @@ def _verify(group: typer.Typer) -> None:
 
         Of a backup (its folder or archive) every file is compared with its checksum.
         """
-        from tapebook.capture.session_backup import check_backup, is_backup
+        from tapebook.capture.backup_files import is_backup
+        from tapebook.capture.session_backup import check_backup
         from tapebook.capture.session_verify import verify_captured
         from tapebook.cli.sessions_show import show_verdict
 

@@ -7,6 +7,7 @@ short form of the command line, ``iceberg@120:side=sell:lots=600``). kernels/sim
 
 from __future__ import annotations
 
+from abc import ABCMeta, abstractmethod
 from typing import ClassVar, Final
 
 import msgspec
@@ -25,7 +26,11 @@ __all__ = [
 ]
 
 
-class Episode(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Meta(msgspec.StructMeta, ABCMeta):
+    """Of structs that may be abstract."""
+
+
+class Episode(msgspec.Struct, metaclass=_Meta, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every episode has; use one of its kinds.
 
     Attributes
@@ -42,13 +47,13 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     at_s: float
     side: int = 1
 
+    @abstractmethod
     def meaning(self) -> str:
         """Return one line that says what happens."""
-        raise NotImplementedError
 
+    @abstractmethod
     def span_s(self) -> float:
         """Return the longest time that it takes."""
-        raise NotImplementedError
 
 
 class FlashCrash(Episode, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Iterable
 from typing import Generic, TypeVar
 
-__all__ = ["Mailbox", "collected"]
+__all__ = ["Mailbox", "collected", "ended"]
 
 T = TypeVar("T")
 
@@ -78,3 +78,14 @@ async def collected(box: Mailbox[T | BaseException], works: Iterable[Awaitable[N
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def ended(task: asyncio.Task[None], *expected: type[Exception]) -> None:
+    """Cancel a task and wait until it has ended; what it raises is raised here, unless it was expected.
+
+    It is not awaited itself: where we are cancelled meanwhile, that must not be taken for its end.
+    """
+    task.cancel()
+    (end,) = await asyncio.gather(task, return_exceptions=True)
+    if isinstance(end, Exception) and not isinstance(end, expected):
+        raise end

@@ -152,7 +152,7 @@ class Streak:
     """
 
     def __init__(self, wait: Wait, stop: Stop, chance: Chance, *, steady_s: float) -> None:
-        self.n = 0
+        self._n = 0
         self._wait, self._stop, self._chance, self._steady_ns = wait, stop, chance, steady_s * _S
         self._first_ns = 0
 
@@ -167,11 +167,11 @@ class Streak:
             When the connection that failed was opened; 0: it never was.
         """
         if opened_ns and now_ns - opened_ns >= self._steady_ns:
-            self.n = 0
-        if self.n == 0:
+            self._n = 0
+        if self._n == 0:
             self._first_ns = now_ns
-        self.n += 1
-        failures = Failures(self.n, (now_ns - self._first_ns) / _S)
+        self._n += 1
+        failures = Failures(self._n, (now_ns - self._first_ns) / _S)
         return None if self._stop(failures) else self._wait(failures, self._chance)
 
 

@@ -29,7 +29,7 @@ from tapebook.venues.binance.subscribe import Channel, Connection, SnapshotWatch
 from tapebook.venues.binance.sync import Rule
 from tapebook.venues.frames import Received, Told, What
 from tapebook.venues.limits import Window
-from tapebook.venues.mailbox import Mailbox, collected
+from tapebook.venues.mailbox import Mailbox, collected, ended
 from tapebook.venues.policies import Chance, Streak
 
 __all__ = ["Session"]
@@ -298,5 +298,4 @@ def _content(answer: httpx.Response, path: str) -> bytes:
 
 async def _end(task: asyncio.Task[None], socket: ClientConnection) -> None:
     socket.transport.abort()  # a good-bye that nobody may hear is not waited for
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)  # not awaited itself: our own end must not be taken for its
+    await ended(task, VenueError)

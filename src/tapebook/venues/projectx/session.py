@@ -26,7 +26,7 @@ from tapebook.market.clock import Clock
 from tapebook.market.errors import ConfigurationError, VenueError, VenueUnreachable
 from tapebook.venues import signalr_hub
 from tapebook.venues.credentials import Credentials, Masking, masked
-from tapebook.venues.mailbox import Mailbox, collected
+from tapebook.venues.mailbox import Mailbox, collected, ended
 from tapebook.venues.policies import Chance, Streak
 from tapebook.venues.projectx import codes, rest
 from tapebook.venues.projectx.rest_session import Rest, bad_status, unreachable
@@ -142,11 +142,8 @@ class _Line:
             raise VenueUnreachable("the connection is gone", found=self._why or masked(str(error))) from None
         finally:
             self._putting = False
-            keeper.cancel()
-            (end,) = await asyncio.gather(keeper, return_exceptions=True)  # where we are cancelled, that goes on
-            if isinstance(end, Exception) and not isinstance(end, ConnectionClosed | TimeoutError):
-                raise end
             socket.transport.abort()  # a good-bye that nobody may hear is not waited for
+            await ended(keeper, ConnectionClosed, TimeoutError)
 
     async def _hear(self, heard: Heard, socket: ClientConnection, hub: Hub) -> None:
         if heard.what is signalr_hub.What.OPENED:
